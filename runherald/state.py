@@ -8,8 +8,8 @@ No I/O, no clock. What a run's status is, is decided here and nowhere else, by t
 - The first status heard of a run is taken as it is; from then on the table holds. What it does not allow is rejected, with a reason.
 - A repeat of the present status is no transition.
 - `resume` starts the next attempt, from any status.
-- A claim (the watcher's) may be made of any run that has not ended, unless the run was heard of after the claim's evidence. A sign of life of
-  the run itself withdraws it: the run goes back to where it was before the claim, or on to what it reports, as a correction.
+- A claim (the watcher's) may be made of any run that has not ended, unless the run was heard of after the claim's evidence. A sign of life
+  of the run itself withdraws it: the run goes back to where it was before the claim, or on to what it reports, as a correction.
 - Properties are written once: another value for a key is rejected.
 """
 
