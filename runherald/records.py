@@ -59,7 +59,7 @@ class Processor(Protocol):
     """What turns records into records and rows.
 
     The runner's promise: the records of a partition come in order; what `process` returns is published and acknowledged before `flush`;
-    offsets are committed only after `flush` has returned; calls never overlap. Anything may be delivered again. A partition is assigned
+    offsets are committed only after `flush` has returned and what it returned is published; calls never overlap. Anything may be delivered again. A partition is assigned
     before its first record and its state is dropped when it is revoked, so nothing survives a rebalance by accident.
 
     The processor's promise: given the same records again, the same events with the same ids and the same rows come out.
@@ -77,5 +77,6 @@ class Processor(Protocol):
     async def process(self, records: Sequence[Record]) -> Sequence[Outgoing]:
         """Take records in and return what is to be published. Called without records when time has passed (about each second)."""
 
-    async def flush(self) -> None:
-        """Make durable whatever was taken in so far. May raise a retriable error: it is then called again with the same content."""
+    async def flush(self) -> Sequence[Outgoing]:
+        """Make durable whatever was taken in so far. What it returns (dead letters of rows that could not be stored) is published and
+        acknowledged before the offsets are committed."""
