@@ -18,8 +18,8 @@
 | GET /healthz | | 200 `ok`, or 503 with a reason |
 | GET /metrics | | Prometheus text |
 
-A read that carries `Runherald-Position` waits until history has passed it, so that a client reads what it wrote; 503 with `Retry-After` when
-that takes too long. An error is `{"error": {"code", "message", "field"}}` with 400 (the caller's fault), 401, 404, 413, or 503.
+A read that carries `Runherald-Position` waits until history has passed it, so that a client reads what it wrote; 503 with `Retry-After`
+when that takes too long. An error is `{"error": {"code", "message", "field"}}` with 400 (the caller's fault), 401, 404, 413, or 503.
 With a token set on the server, every call but /healthz needs `Authorization: Bearer TOKEN`.
 """
 
@@ -121,8 +121,8 @@ class TransitionView(Struct, frozen=True, kw_only=True):
 class MetricSeries(Struct, frozen=True, kw_only=True):
     """All that a run logged under one name, in order of step and time.
 
-    `kind` is scalar (values are numbers), text, or the kind of a logged object (row, table, …; values are JSON). NaN and infinities travel as
-    the texts `NaN`, `Infinity`, `-Infinity`. `times` are microseconds since 1970.
+    `kind` is scalar (values are numbers), text, or the kind of a logged object (row, table, …; values are JSON). NaN and infinities travel
+    as the texts `NaN`, `Infinity`, `-Infinity`. `times` are microseconds since 1970.
     """
 
     run_id: str

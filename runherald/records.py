@@ -59,8 +59,9 @@ class Processor(Protocol):
     """What turns records into records and rows.
 
     The runner's promise: the records of a partition come in order; what `process` returns is published and acknowledged before `flush`;
-    offsets are committed only after `flush` has returned and what it returned is published; calls never overlap. Anything may be delivered again. A partition is assigned
-    before its first record and its state is dropped when it is revoked, so nothing survives a rebalance by accident.
+    offsets are committed only after `flush` has returned and what it returned is published; calls never overlap. Anything may be delivered
+    again. A partition is assigned before its first record and its state is dropped when it is revoked, so nothing survives a rebalance
+    by accident.
 
     The processor's promise: given the same records again, the same events with the same ids and the same rows come out.
     """
