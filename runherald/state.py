@@ -196,7 +196,8 @@ def _transition(state: RunState, event: Event, status: Status, data: AmlRunStatu
         state,
         status=status,
         revision=state.revision + 1,
-        cause=data.cause,
+        # Who asked for a cancellation is known from the request, not from the run that obeys.
+        cause=data.cause or (state.cause if state.status is Status.CANCEL_REQUESTED else None),
         message=data.message,
         error=data.error,
         actor=data.actor,
