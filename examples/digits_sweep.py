@@ -10,6 +10,7 @@ it is asked for probabilities, which that loss does not have.
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -82,11 +83,12 @@ def train(parent: Run, options: argparse.Namespace) -> None:
     inputs = StandardScaler().fit_transform(digits.data)
     x_train, x_test, y_train, y_test = train_test_split(inputs, digits.target, random_state=0, stratify=digits.target)
     model = SGDClassifier(loss=options.loss, learning_rate="constant", eta0=options.learning_rate, random_state=0)
-    with parent.child_run(name=f"{options.loss} lr={options.learning_rate:g}") as run:
+    name = f"{options.loss} lr={options.learning_rate:g}"
+    with parent.child_run(name=name) as run:
         run.tag("loss", options.loss)
         run.tag("learning_rate", str(options.learning_rate))
         run.add_properties({"estimator": "SGDClassifier"})
-        print(f"child {run.id}", flush=True)
+        print(f"child {run.id} {os.getpid()} {name}", flush=True)
         for epoch in range(options.epochs):
             model.partial_fit(x_train, y_train, classes=LABELS)
             run.log("accuracy", model.score(x_test, y_test), step=epoch)
