@@ -1,0 +1,106 @@
+"""A server as a process of its own, to be killed and started again on the same data."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from email import message_from_bytes
+from email.message import Message
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.error import URLError
+from urllib.request import Request, urlopen
+
+T = TypeVar("T")
+
+
+class ServerProcess:
+    """`runherald up` on one data folder and one port; may be killed and started any number of times."""
+
+    def __init__(self, folder: Path, port: int, *arguments: str) -> None:
+        self.folder = folder
+        self.data = folder / "data"
+        self.url = f"http://127.0.0.1:{port}"
+        self._arguments = ("--data", str(self.data), "--port", str(port), *arguments)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start the server and wait for its first answer."""
+        with (self.folder / "server.log").open("ab") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "runherald", "up", *self._arguments], stdout=output, stderr=output, start_new_session=True
+            )
+        wait_until("the server's first answer", self._answers, 60)
+
+    def kill(self) -> None:
+        """Kill it as the machine would: no chance to say anything."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> int:
+        """Ask it to stop and return its exit status."""
+        return self._end(signal.SIGTERM)
+
+    def get(self, path: str) -> Any:
+        """Return the JSON answer to a GET."""
+        with urlopen(f"{self.url}{path}", timeout=30) as reply:
+            return json.load(reply)
+
+    def query(self, sql: str) -> list[list[Any]]:
+        """Return the rows of a user's query."""
+        request = Request(f"{self.url}/api/v1/query", json.dumps({"query": sql}).encode(), {"Content-Type": "application/json"})
+        with urlopen(request, timeout=30) as reply:
+            return list(json.load(reply)["rows"])
+
+    def mails(self) -> list[Message]:
+        """Return the messages that its mail catcher took."""
+        return [message_from_bytes(path.read_bytes()) for path in sorted((self.data / "mails").glob("*.eml"))]
+
+    def _end(self, signal_number: signal.Signals) -> int:
+        assert self._process is not None
+        if self._process.poll() is None:
+            self._process.send_signal(signal_number)
+        status = self._process.wait(30)
+        self._process = None
+        return status
+
+    def _answers(self) -> bool:
+        assert self._process is not None
+        if self._process.poll() is not None:
+            raise AssertionError(
+                f"the server ended with status {self._process.returncode}:\n{(self.folder / 'server.log').read_text()[-3000:]}"
+            )
+        try:
+            with urlopen(f"{self.url}/healthz", timeout=5) as reply:
+                return bool(reply.status == 200)
+        except (URLError, OSError):
+            return False
+
+    def __enter__(self) -> ServerProcess:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None:
+            self.kill()
+
+
+def spawn(arguments: Sequence[str], environment: Mapping[str, str], output: Path) -> subprocess.Popen[bytes]:
+    """Start a process whose output goes to a file."""
+    with output.open("ab") as file:
+        return subprocess.Popen(list(arguments), env={**os.environ, **environment}, stdout=file, stderr=file, start_new_session=True)
+
+
+def wait_until(what: str, probe: Callable[[], T | None], bound: float) -> T:
+    """Return the first true answer of a probe; fail after so many seconds."""
+    deadline = time.monotonic() + bound
+    while time.monotonic() < deadline:
+        found = probe()
+        if found:
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"waited {bound:.0f} s for {what}")
