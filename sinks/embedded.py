@@ -1,0 +1,89 @@
+"""The embedded engine of this process: which folder it has open, and who still uses it."""
+
+from __future__ import annotations
+
+import fcntl
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+
+from runherald.errors import SettingsError, Unreachable
+from runherald.sinks.access import write_access_files
+
+
+class EmbeddedEngine:
+    """A folder that this process has open, with its users counted.
+
+    Attributes:
+        folder: the data folder.
+        config: the configuration file to open connections with.
+        databases: the databases whose views users may query, fixed when the engine opened.
+    """
+
+    def __init__(self, folder: Path, config: Path, databases: frozenset[str]) -> None:
+        self.folder = folder
+        self.config = config
+        self.databases = databases
+        self.users = 1
+
+    def release(self) -> None:
+        """Say that one user is done. The engine lets go of the folder when its last connection is closed."""
+        global _open
+        with _lock:
+            self.users -= 1
+            if self.users == 0 and _open is self:
+                _open = None
+
+
+# What the engine itself allows is one folder a process, so this is a fact of the process and not of an object.
+_open: EmbeddedEngine | None = None
+_lock = threading.Lock()
+
+
+def open_engine(folder: Path, databases: Iterable[str]) -> EmbeddedEngine:
+    """Return this process's engine on a folder, one user more than before.
+
+    Raises:
+        SettingsError: the process already has another folder open, chDB is not installed, or the folder cannot be made.
+        Unreachable: another process holds the folder.
+    """
+    global _open
+    with _lock:
+        if _open is not None:
+            if _open.folder != folder:
+                raise SettingsError(f"history: this process already uses the folder {_open.folder}; it cannot open {folder} as well")
+            _open.users += 1
+            return _open
+        _require_chdb()
+        granted = frozenset(databases)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            _refuse_held(folder)
+            config = write_access_files(folder / "access-control", sorted(granted))
+        except OSError as error:
+            raise SettingsError(f"history: the folder {folder} cannot be used: {error.strerror}; choose one that can be written") from error
+        _open = EmbeddedEngine(folder, config, granted)
+        return _open
+
+
+def _require_chdb() -> None:
+    try:
+        import chdb  # noqa: F401 (loads 500 MB, and only the embedded form needs it)
+    except ImportError as error:
+        raise SettingsError("history: the embedded engine is not installed; run: pip install 'runherald[embedded]'") from error
+
+
+def _refuse_held(folder: Path) -> None:
+    # The engine says only "Error initializing EmbeddedServer" when it finds the lock of its status file taken, so look first.
+    status = folder / "status"
+    if not status.exists():
+        return
+    with status.open("r+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = next((line for line in file.read(4096).splitlines() if line.startswith("PID:")), "PID: unknown")
+            raise Unreachable(
+                f"history: the folder {folder} is in use by another process ({holder}); stop that one, or choose another folder"
+            ) from error
+        fcntl.flock(file, fcntl.LOCK_UN)
