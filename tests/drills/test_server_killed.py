@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.drills.server import ServerProcess, spawn, wait_until
+from tests.server_process import ServerProcess, spawn, wait_until
 
 SWEEP = Path(__file__).parents[2] / "examples" / "digits_sweep.py"
 EPOCHS = 60
