@@ -8,7 +8,7 @@ from msgspec import Struct
 class Limits(Struct, frozen=True, kw_only=True):
     """Bounds of names and values, in characters unless said otherwise.
 
-    Source: Azure ML's "resource limits and capacity" (2023-09), except `stack_trace`, `event_bytes`, `metric_text`, ours.
+    Source: Azure ML's "resource limits and capacity" (2023-09), except `stack_trace`, `event_bytes`, `metric_text`, `path`, ours.
     """
 
     run_id: int = 256
@@ -27,6 +27,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     metric_name: int = 255
     metric_text: int = 10_000
     message: int = 3_000
+    path: int = 5_000
     stack_trace: int = 65_536
     event_bytes: int = 1_000_000
 

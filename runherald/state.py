@@ -9,7 +9,8 @@ No I/O, no clock. What a run's status is, is decided here and nowhere else, by t
 - A repeat of the present status is no transition.
 - `resume` starts the next attempt, from any status.
 - A claim (the watcher's) may be made of any run that has not ended, unless the run was heard of after the claim's evidence. A sign of life
-  of the run itself withdraws it: the run goes back to where it was before the claim, or on to what it reports, as a correction.
+  of the run itself withdraws it: the run goes back to where it was before the claim, or on to what it reports, as a correction. What
+  somebody else reports of the run and the table allows, such as a cancellation, takes the claim's place.
 - Properties are written once: another value for a key is rejected.
 """
 
@@ -33,7 +34,7 @@ from runherald.events import (
     PathStep,
     RunHeader,
 )
-from runherald.status import FOLLOWERS, TERMINAL, Cause, Status, may_follow
+from runherald.status import CLAIMS, FOLLOWERS, TERMINAL, Cause, Status, may_follow
 
 PATH_STEPS = 64
 """How many steps of a run's way the state keeps; the history table has them all."""
@@ -156,10 +157,12 @@ def _fold_status(state: RunState, event: Event, data: AmlRunStatusChangedEvent) 
         return Folded(state)
     if state.status is not None and not may_follow(state.status, data.status):
         return Folded(state, rejection=Rejection(event, _illegal(state.status, data.status)))
-    return _transition(state, event, data.status, data)
+    return _transition(replace(state, claimed_from=None), event, data.status, data)
 
 
 def _fold_claim(state: RunState, event: Event, data: AmlRunStatusChangedEvent) -> Folded:
+    if data.status not in CLAIMS:
+        return Folded(state, rejection=Rejection(event, f"{data.status} cannot be claimed; what can: {', '.join(sorted(CLAIMS))}"))
     if state.status is None or state.status in TERMINAL:
         known = state.status or "unknown"
         return Folded(state, rejection=Rejection(event, f"the run is {known}: there is nothing to claim of it"))

@@ -46,6 +46,9 @@ class Cause(StrEnum):
 TERMINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELED})
 ACTIVE = frozenset(Status) - TERMINAL
 
+CLAIMS = frozenset({Status.NOT_RESPONDING, Status.FAILED, Status.CANCELED})
+"""What the watcher may claim of a run that is silent."""
+
 _BEFORE_THE_CODE_RUNS = {Status.FAILED, Status.CANCEL_REQUESTED, Status.CANCELED}
 
 FOLLOWERS: Mapping[Status, frozenset[Status]] = MappingProxyType(

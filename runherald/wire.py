@@ -7,6 +7,7 @@ and `producer` are ours.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -22,6 +23,7 @@ from runherald.topics import topic_of
 CONTENT_TYPE = "application/cloudevents-batch+json"
 _SCHEMA = "urn:runherald:schema:"
 _JSON = b"application/json"
+_MISSING = re.compile(r"missing required field `([^`]+)`")
 
 _ENCODER = msgspec.json.Encoder()
 _DECODERS: dict[str, msgspec.json.Decoder[Any]] = {kind.__name__: msgspec.json.Decoder(kind) for kind in VERSIONS}
@@ -47,6 +49,8 @@ class CloudEvent(Struct, frozen=True, kw_only=True):
 
 _CLOUD_EVENT = msgspec.json.Decoder(CloudEvent)
 _BATCH = msgspec.json.Decoder(list[Raw])
+_MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What the decoder raises for bytes that are not what they should be: no JSON or another type, no UTF-8, nested too deep."""
 
 
 def to_outgoing(event: Event, topic: str | None = None) -> Outgoing:
@@ -96,7 +100,7 @@ def split_batch(body: bytes) -> list[Raw]:
     """
     try:
         return _BATCH.decode(body)
-    except msgspec.DecodeError as error:
+    except _MALFORMED as error:
         raise InvalidEvent("body", f"is not a JSON list of CloudEvents ({error}); send {CONTENT_TYPE}") from None
 
 
@@ -108,8 +112,8 @@ def decode_cloud_event(member: Raw | bytes) -> Event:
     """
     try:
         cloud = _CLOUD_EVENT.decode(member)
-    except msgspec.DecodeError as error:
-        raise _invalid("event", error) from None
+    except _MALFORMED as error:
+        raise _invalid("", error) from None
     if cloud.specversion != "1.0":
         raise InvalidEvent("specversion", "is not '1.0', the version of CloudEvents taken here")
     return Event(
@@ -143,7 +147,7 @@ def decode_data(kind: str, value: bytes) -> Data:
             return decoder.decode(value)  # type: ignore[no-any-return]
         msgspec.json.decode(value)
         return Unknown(Raw(value))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except _MALFORMED as error:
         raise _invalid("data", error) from None
 
 
@@ -230,6 +234,8 @@ def _aware(field: str, moment: datetime) -> datetime:
 
 
 def _invalid(root: str, error: Exception) -> InvalidEvent:
-    """Name the field from msgspec's message, which ends in "- at `$.path`"."""
+    """Name the field from msgspec's message, which ends in "- at `$.path`" and names a missing field before that."""
     message, _, path = str(error).partition(" - at `$")
-    return InvalidEvent(root + path.rstrip("`"), message[:300])
+    missing = _MISSING.search(message)
+    field = root + path.rstrip("`") + (f".{missing[1]}" if missing else "")
+    return InvalidEvent(field.lstrip(".") or "event", message[:300])
