@@ -1,0 +1,5 @@
+"""`python -m runherald` is the command line."""
+
+from runherald.cli.main import entry
+
+entry()

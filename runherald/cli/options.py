@@ -1,0 +1,42 @@
+"""Options that several commands take, and what follows from them."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from runherald.producers.client import ApiClient
+    from runherald.settings import Settings
+
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+def add_server(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which server is asked. They may stand before or after the command."""
+    group = parser.add_argument_group("server")
+    group.add_argument("--url", default=argparse.SUPPRESS, metavar="URL", help="the server's (RUNHERALD_URL)")
+    group.add_argument("--token", default=argparse.SUPPRESS, metavar="TOKEN", help="that the server asks for (RUNHERALD_TOKEN)")
+    add_config(group)
+
+
+def add_config(parser: argparse._ActionsContainer) -> None:
+    """Add the option that names the settings file."""
+    parser.add_argument("--config", default=argparse.SUPPRESS, type=Path, metavar="FILE", help="settings in TOML (RUNHERALD_CONFIG)")
+
+
+def settings_of(args: argparse.Namespace, **overrides: Any) -> Settings:
+    """Return the settings with what the command line says; for keys in tables pass `**{"mail.smtp": …}`."""
+    from runherald.settings import load_settings
+
+    said = {name: getattr(args, name, None) for name in ("url", "token")}
+    return load_settings(overrides={**said, **overrides}, config=getattr(args, "config", None))
+
+
+def client_of(args: argparse.Namespace) -> ApiClient:
+    """Return a client of the server that the settings name."""
+    from runherald.producers.client import ApiClient
+
+    settings = settings_of(args)
+    return ApiClient(settings.url, settings.token)

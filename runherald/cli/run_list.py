@@ -1,0 +1,110 @@
+"""`runherald run list` and `run children`: tables of runs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from runherald.cli.grid import Grid, Head
+from runherald.cli.options import add_server, client_of
+from runherald.cli.output import add_output, print_answer
+from runherald.cli.words import duration, first_line, local_time
+from runherald.status import Status
+
+if TYPE_CHECKING:
+    from runherald.api import RunView
+    from runherald.cli.options import Commands
+
+PAGE = 200
+"""Runs asked for at once."""
+
+
+def register(commands: Commands) -> None:
+    """Add `list` and `children`."""
+    parser = commands.add_parser("list", help="runs, newest first", description="List runs, newest first.")
+    parser.add_argument("-e", "--experiment", default="", metavar="NAME", help="only of this experiment")
+    parser.add_argument(
+        "-s", "--status", default="", choices=tuple(status.value for status in Status), metavar="STATUS", help="only in this status"
+    )
+    parser.add_argument("-t", "--tag", default="", metavar="KEY[=VALUE]", help="only with this tag")
+    parser.add_argument("--parent", default="", metavar="RUN", help="only children of this run")
+    parser.add_argument("--root-only", action="store_true", help="no children")
+    parser.add_argument("-n", "--limit", type=_count, default=100, metavar="N", help="at most so many (default 100)")
+    add_output(parser)
+    add_server(parser)
+    parser.set_defaults(run=list_runs)
+
+    parser = commands.add_parser("children", help="the runs below a run", description="List the children of a run.")
+    parser.add_argument("run_id", metavar="RUN")
+    parser.add_argument("-r", "--recursive", action="store_true", help="and their children")
+    add_output(parser)
+    add_server(parser)
+    parser.set_defaults(run=list_children)
+
+
+def list_runs(args: argparse.Namespace) -> int:
+    """Print runs, newest first."""
+    client = client_of(args)
+    runs: list[RunView] = []
+    cursor = ""
+    while True:
+        page = client.list_runs(
+            experiment=args.experiment,
+            status=args.status,
+            parent=args.parent,
+            root_only=args.root_only,
+            tag=args.tag,
+            cursor=cursor,
+            limit=min(PAGE, args.limit - len(runs)),
+        )
+        runs += page.runs
+        cursor = page.next
+        if not cursor or len(runs) >= args.limit:
+            break
+    print_answer(args, runs, table=lambda: runs_grid(runs))
+    if cursor:
+        sys.stderr.write(f"runherald: there are more than {args.limit} runs; --limit shows more\n")
+    return 0
+
+
+def list_children(args: argparse.Namespace) -> int:
+    """Print the children of a run."""
+    children = client_of(args).children(args.run_id, recursive=args.recursive)
+    print_answer(args, children, table=lambda: runs_grid(children))
+    return 0
+
+
+def runs_grid(runs: Sequence[RunView], title: str = "") -> Grid:
+    """Return the table of runs; why one failed stands at the end of its row."""
+    heads = (
+        Head("RUN", keep=True),
+        Head("EXPERIMENT"),
+        Head("NAME"),
+        Head("STATUS", keep=True),
+        Head("CAUSE"),
+        Head("STARTED"),
+        Head("DURATION", right=True),
+        Head("ERROR"),
+    )
+    return Grid(heads=heads, rows=[_row(run) for run in runs], title=title, note="" if runs else "no runs")
+
+
+def _row(run: RunView) -> tuple[str, ...]:
+    return (
+        run.run_id,
+        run.experiment_name,
+        run.display_name,
+        run.status,
+        run.cause,
+        local_time(run.start_time or run.created_time),
+        duration(run.duration_seconds),
+        first_line(run.error.error.message) if run.error else "",
+    )
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) <= 1_000_000:
+        raise argparse.ArgumentTypeError("is not a whole number from 1 to 1000000")
+    return int(text)

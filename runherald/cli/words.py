@@ -1,0 +1,44 @@
+"""Data in words for people: durations, local times, text that is safe on a terminal."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def duration(seconds: float | None) -> str:
+    """Return seconds as people say them: `0.35 s`, `12.3 s`, `4m 05s`, `3h 20m`, `2d 4h`."""
+    if seconds is None:
+        return ""
+    if seconds < 9.995:
+        return f"{seconds:.2f} s"
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days}d {hours}h"
+    return f"{hours}h {minutes:02}m" if hours else f"{minutes}m {rest:02}s"
+
+
+def local_time(moment: datetime | None) -> str:
+    """Return a time in the zone of the machine, to the second."""
+    return "" if moment is None else moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def number(value: object) -> str:
+    """Return a metric's value, shortened to six digits where it is a fraction."""
+    return f"{value:.6g}" if isinstance(value, float) else plain(str(value))
+
+
+def first_line(text: str) -> str:
+    """Return a text's first line, safe to show."""
+    return plain(text.strip().partition("\n")[0])
+
+
+def plain(text: str) -> str:
+    """Return a text with its control characters written out, so that what a run was named cannot steer the terminal."""
+    return _CONTROL.sub(lambda found: f"\\x{ord(found.group()):02x}", text)
