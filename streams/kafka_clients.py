@@ -1,0 +1,33 @@
+"""The names of kafka-python that are used here.
+
+The package has no types, and the stubs that type checkers bring along describe version 2: here the names become `Any`, once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import kafka  # type: ignore[import-untyped]
+import kafka.errors  # type: ignore[import-untyped]
+import kafka.structs  # type: ignore[import-untyped]
+
+_kafka: Any = kafka
+
+ConsumerRebalanceListener: Any = _kafka.ConsumerRebalanceListener
+KafkaAdminClient: Any = _kafka.KafkaAdminClient
+KafkaConsumer: Any = _kafka.KafkaConsumer
+KafkaProducer: Any = _kafka.KafkaProducer
+KafkaPartition: Any = _kafka.TopicPartition
+OffsetAndMetadata: Any = _kafka.structs.OffsetAndMetadata
+
+KafkaError: type[Exception] = _kafka.errors.KafkaError
+TopicAlreadyExistsError: type[Exception] = _kafka.errors.TopicAlreadyExistsError
+UnknownTopicOrPartitionError: type[Exception] = _kafka.errors.UnknownTopicOrPartitionError
+
+STALE_MEMBER: tuple[type[Exception], ...] = (
+    _kafka.errors.CommitFailedError,
+    _kafka.errors.IllegalGenerationError,
+    _kafka.errors.RebalanceInProgressError,
+    _kafka.errors.UnknownMemberIdError,
+)
+"""What a commit fails with when the group has gone on without its sender."""

@@ -1,0 +1,268 @@
+"""The log on Kafka, by kafka-python.
+
+Records are sent with acks=all by an idempotent producer, so that a resend within the client makes no second record; which topics there
+are, and how they are kept, is `runherald.streams.topic_admin`'s.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from runherald.errors import Unreachable
+from runherald.records import Outgoing, Position, Record, TopicPartition
+from runherald.streams.errors import CommitRefused, LogClosed, UnknownTopic
+from runherald.streams.kafka_clients import (
+    STALE_MEMBER,
+    ConsumerRebalanceListener,
+    KafkaAdminClient,
+    KafkaConsumer,
+    KafkaError,
+    KafkaPartition,
+    KafkaProducer,
+    OffsetAndMetadata,
+    UnknownTopicOrPartitionError,
+)
+from runherald.streams.log import OnPartitions, check_size
+from runherald.topics import TOPICS
+
+logger = logging.getLogger(__name__)
+
+BOOTSTRAP_SECONDS = 10
+DELIVERY_SECONDS = 60
+"""An append that is not acknowledged after this is given up, and may be sent again: the identity of events makes that harmless."""
+DEFAULT_MAX_BYTES = 1_048_576
+_SLACK = 65_536
+"""What Kafka adds to a record's key, value and headers, at most."""
+
+
+class KafkaLog:
+    """The log of a Kafka cluster.
+
+    Raises:
+        Unreachable: no broker answers within ten seconds.
+    """
+
+    def __init__(self, servers: Sequence[str]) -> None:
+        self._servers = list(servers)
+        self._known: set[str] = set()
+        self._closed = False
+        self._query = threading.Lock()
+        with reaching(self._servers):
+            self._producer = KafkaProducer(
+                bootstrap_servers=self._servers,
+                bootstrap_timeout_ms=BOOTSTRAP_SECONDS * 1000,
+                client_id="runherald",
+                acks="all",
+                enable_idempotence=True,
+                allow_auto_create_topics=False,
+                # No lingering: whoever appends waits for the acknowledgement, and what many threads append meanwhile is one batch.
+                linger_ms=0,
+                batch_size=256 * 1024,
+                max_request_size=DEFAULT_MAX_BYTES + _SLACK,
+                max_block_ms=BOOTSTRAP_SECONDS * 1000,
+                request_timeout_ms=30_000,
+                delivery_timeout_ms=DELIVERY_SECONDS * 1000,
+                metrics_enabled=False,
+            )
+            self._reader = KafkaConsumer(
+                bootstrap_servers=self._servers,
+                bootstrap_timeout_ms=BOOTSTRAP_SECONDS * 1000,
+                client_id="runherald-offsets",
+                group_id=None,
+                enable_auto_commit=False,
+                allow_auto_create_topics=False,
+                metrics_enabled=False,
+            )
+            self._admin = KafkaAdminClient(
+                bootstrap_servers=self._servers, bootstrap_timeout_ms=BOOTSTRAP_SECONDS * 1000, client_id="runherald-admin"
+            )
+
+    def append(self, records: Sequence[Outgoing]) -> list[Position]:
+        """Append records; see `Log.append`."""
+        for record in records:
+            topic = TOPICS.get(record.topic)
+            check_size(record, topic.max_message_bytes if topic else DEFAULT_MAX_BYTES)
+        self._check_open()
+        with reaching(self._servers):
+            for name in {record.topic for record in records} - self._known:
+                self._check_topic(name)
+            sent = [
+                self._producer.send(record.topic, value=record.value, key=record.key, headers=list(record.headers)) for record in records
+            ]
+            metadata = [future.get(timeout=DELIVERY_SECONDS) for future in sent]
+        return [Position(each.topic, each.partition, each.offset) for each in metadata]
+
+    def begin_offsets(self, topics: Collection[str]) -> dict[TopicPartition, int]:
+        """Return the offset of the oldest record kept, for each partition."""
+        with self._query, reaching(self._servers):
+            return _ours(self._reader.beginning_offsets(self._partitions_of(topics)))
+
+    def end_offsets(self, topics: Collection[str]) -> dict[TopicPartition, int]:
+        """Return the offset that the next record gets, for each partition."""
+        with self._query, reaching(self._servers):
+            return _ours(self._reader.end_offsets(self._partitions_of(topics)))
+
+    def committed(self, group: str, topics: Collection[str]) -> dict[TopicPartition, int]:
+        """Return what the group has committed."""
+        with self._query, reaching(self._servers):
+            offsets = self._admin.list_group_offsets({group: self._partitions_of(topics)})[group]
+        return _ours({partition: each.offset for partition, each in offsets.items() if each.offset >= 0})
+
+    def consumer(self, group: str, topics: Collection[str], *, on_assigned: OnPartitions, on_revoked: OnPartitions) -> KafkaGroupConsumer:
+        """Return a new member of the group; partitions are shared among its members."""
+        self._check_open()
+        with self._query, reaching(self._servers):
+            self._partitions_of(topics)
+        return KafkaGroupConsumer(self._servers, group, topics, on_assigned=on_assigned, on_revoked=on_revoked)
+
+    def close(self) -> None:
+        """Send what is under way, and close the connections."""
+        if self._closed:
+            return
+        self._closed = True
+        self._producer.close(timeout=10)
+        self._reader.close()
+        self._admin.close()
+
+    def _partitions_of(self, topics: Collection[str]) -> list[Any]:
+        partitions = []
+        for topic in topics:
+            numbers = self._reader.partitions_for_topic(topic)
+            if not numbers:
+                raise _unknown(topic)
+            partitions += [KafkaPartition(topic, number) for number in sorted(numbers)]
+        return partitions
+
+    def _check_topic(self, topic: str) -> None:
+        with self._query:
+            self._partitions_of([topic])
+        self._known.add(topic)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise LogClosed("the log is closed")
+
+
+class KafkaGroupConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
+    """A member of a group. What the group hands out and takes back is told within `poll`, before the records that follow it."""
+
+    def __init__(
+        self, servers: Sequence[str], group: str, topics: Collection[str], *, on_assigned: OnPartitions, on_revoked: OnPartitions
+    ) -> None:
+        self._servers = servers
+        self._group = group
+        self._on_assigned = on_assigned
+        self._on_revoked = on_revoked
+        self._assigned: frozenset[TopicPartition] = frozenset()
+        # The client calls the listener in its own thread, where work would hold up its heartbeats: changes wait here for poll's thread.
+        self._changes: list[tuple[OnPartitions, frozenset[TopicPartition]]] = []
+        self._closed = False
+        with reaching(servers):
+            self._consumer = KafkaConsumer(
+                bootstrap_servers=list(servers),
+                bootstrap_timeout_ms=BOOTSTRAP_SECONDS * 1000,
+                client_id=group,
+                group_id=group,
+                enable_auto_commit=False,
+                auto_offset_reset="earliest",
+                allow_auto_create_topics=False,
+                session_timeout_ms=15_000,
+                heartbeat_interval_ms=3_000,
+                # A flush waits for ClickHouse as long as it is away; somebody else would have to wait as well.
+                max_poll_interval_ms=600_000,
+                max_partition_fetch_bytes=4 * 1024 * 1024,
+                metrics_enabled=False,
+            )
+            self._consumer.subscribe(topics=list(topics), listener=self)
+
+    def on_partitions_assigned(self, assigned: Collection[Any]) -> None:
+        """Take note of what the group hands out."""
+        self._changes.append((self._on_assigned, _partitions(assigned)))
+
+    def on_partitions_revoked(self, revoked: Collection[Any]) -> None:
+        """Take note of what the group takes back."""
+        self._changes.append((self._on_revoked, _partitions(revoked)))
+
+    def on_partitions_lost(self, lost: Collection[Any]) -> None:
+        """Take note of what went to somebody else while this member was not heard of."""
+        self.on_partitions_revoked(lost)
+
+    def poll(self, max_records: int, timeout: float) -> Sequence[Record]:
+        """Return the next records; see `Consumer.poll`."""
+        with reaching(self._servers):
+            # The client joins the group within its poll and before it fetches, so what is fetched is of the assignment noted last.
+            batches = self._consumer.poll(timeout_ms=int(timeout * 1000), max_records=max_records)
+        while self._changes:
+            tell, partitions = self._changes.pop(0)
+            if tell is self._on_revoked:
+                partitions &= self._assigned
+            self._assigned = self._assigned | partitions if tell is self._on_assigned else self._assigned - partitions
+            if partitions:
+                tell(partitions)
+        return [
+            Record(
+                topic=each.topic,
+                partition=each.partition,
+                offset=each.offset,
+                timestamp=each.timestamp,
+                key=each.key,
+                value=each.value or b"",
+                headers=tuple(each.headers),
+            )
+            for batch in batches.values()
+            for each in batch
+        ]
+
+    def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Commit the next offset to read, for each partition."""
+        try:
+            with reaching(self._servers):
+                self._consumer.commit(
+                    {KafkaPartition(at.topic, at.partition): OffsetAndMetadata(offset, "", -1) for at, offset in offsets.items()},
+                    timeout_ms=30_000,
+                )
+        except STALE_MEMBER as error:
+            raise CommitRefused(
+                f"group {self._group!r} has rebalanced ({type(error).__name__}); its records are delivered again"
+            ) from error
+
+    def close(self) -> None:
+        """Leave the group, committing nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        self._consumer.close(autocommit=False, timeout_ms=5_000)
+        assigned, self._assigned = self._assigned, frozenset()
+        if assigned:
+            self._on_revoked(assigned)
+
+
+@contextmanager
+def reaching(servers: Sequence[str]) -> Iterator[None]:
+    """Say that Kafka cannot be reached, and where, instead of the client's errors about it."""
+    try:
+        yield
+    except STALE_MEMBER:
+        raise
+    except UnknownTopicOrPartitionError as error:
+        raise UnknownTopic(f"Kafka has not all the topics ({error}); make them: runherald topics") from error
+    except KafkaError as error:
+        raise Unreachable(
+            f"log: Kafka at {','.join(servers)} does not answer ({error}); is it running, and is the address right?"
+        ) from error
+
+
+def _unknown(topic: str) -> UnknownTopic:
+    return UnknownTopic(f"topic {topic!r}: not in this Kafka; make the topics: runherald topics")
+
+
+def _ours(offsets: Mapping[Any, int]) -> dict[TopicPartition, int]:
+    return {TopicPartition(at.topic, at.partition): offset for at, offset in offsets.items()}
+
+
+def _partitions(partitions: Collection[Any]) -> frozenset[TopicPartition]:
+    return frozenset(TopicPartition(at.topic, at.partition) for at in partitions)
