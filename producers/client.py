@@ -1,0 +1,188 @@
+"""The read side of the HTTP API (`runherald.api`), for the SDK and the command line."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+from urllib.parse import quote, urlencode
+
+import msgspec
+
+from runherald.api import (
+    API,
+    DEFAULT_URL,
+    POSITION_HEADER,
+    ApiErrorAnswer,
+    CancelRequest,
+    Intake,
+    LogLineView,
+    MetricSeries,
+    NoticeView,
+    QueryAnswer,
+    QueryRequest,
+    RunPage,
+    RunView,
+    ServerStatus,
+    TransitionView,
+    format_positions,
+    latest,
+)
+from runherald.errors import InvalidInput, RunheraldError, Unreachable
+from runherald.producers.connection import Answer, Connection
+from runherald.producers.errors import NotFound, Unauthorized
+from runherald.records import Position
+
+T = TypeVar("T")
+
+
+class ApiClient:
+    """Reads runs from a server. Every read waits, at the server, until it includes what `saw` was told of. Safe between threads.
+
+    Each call raises:
+        Unreachable: no server there, or it cannot answer now (429, 5xx).
+        NotFound: it knows no such run.
+        InvalidInput: it refuses the request; with its message.
+        Unauthorized: it refuses the token.
+    """
+
+    def __init__(self, url: str = DEFAULT_URL, token: str = "", *, timeout_seconds: float = 30.0) -> None:
+        self._connection = Connection(url, token, timeout_seconds=timeout_seconds)
+        self._positions: list[Position] = []
+        self._lock = threading.Lock()
+
+    @property
+    def url(self) -> str:
+        """The server's address."""
+        return self._connection.url
+
+    def saw(self, positions: Iterable[Position]) -> None:
+        """Remember where own writes stand, so that later reads include them."""
+        with self._lock:
+            self._positions = latest([*self._positions, *positions])
+
+    def get_run(self, run_id: str) -> RunView:
+        """Return a run."""
+        return self._get(_run_path(run_id), RunView)
+
+    def list_runs(
+        self,
+        *,
+        experiment: str = "",
+        status: str = "",
+        parent: str = "",
+        root_only: bool = False,
+        tag: str = "",
+        cursor: str = "",
+        limit: int = 100,
+    ) -> RunPage:
+        """Return a page of runs, newest first; `tag` is `key` or `key=value`, `cursor` the `next` of the page before."""
+        parameters = {
+            "experiment": experiment,
+            "status": status,
+            "parent": parent,
+            "root_only": "true" if root_only else "",
+            "tag": tag,
+            "cursor": cursor,
+            "limit": str(limit),
+        }
+        return self._get("/runs", RunPage, parameters)
+
+    def runs(self, *, experiment: str = "", status: str = "", root_only: bool = False, tag: str = "") -> Iterator[RunView]:
+        """Go through all runs, newest first, page by page."""
+        cursor = ""
+        while True:
+            page = self.list_runs(experiment=experiment, status=status, root_only=root_only, tag=tag, cursor=cursor, limit=200)
+            yield from page.runs
+            cursor = page.next
+            if not cursor:
+                return
+
+    def children(self, run_id: str, *, recursive: bool = False) -> list[RunView]:
+        """Return the children of a run, or all its descendants."""
+        return self._get(_run_path(run_id, "/children"), list[RunView], {"recursive": "true" if recursive else ""})
+
+    def metrics(self, run_id: str, *, name: str = "", recursive: bool = False) -> list[MetricSeries]:
+        """Return what a run logged, of one name or all; `recursive` adds its descendants'."""
+        return self._get(_run_path(run_id, "/metrics"), list[MetricSeries], {"name": name, "recursive": "true" if recursive else ""})
+
+    def transitions(self, run_id: str) -> list[TransitionView]:
+        """Return the changes of a run's status, the rejected ones too."""
+        return self._get(_run_path(run_id, "/transitions"), list[TransitionView])
+
+    def logs(self, run_id: str, *, tail: int | None = None) -> list[LogLineView]:
+        """Return the lines that a run printed, or its last `tail` ones."""
+        return self._get(_run_path(run_id, "/logs"), list[LogLineView], {"tail": "" if tail is None else str(tail)})
+
+    def notices(self, run_id: str = "") -> list[NoticeView]:
+        """Return the notices about a run, or all."""
+        return self._get(_run_path(run_id, "/notices") if run_id else "/notices", list[NoticeView])
+
+    def cancel(self, run_id: str, *, user: str = "", reason: str = "") -> Intake:
+        """Ask a run to stop. It is Canceled when it has obeyed."""
+        body = msgspec.json.encode(CancelRequest(user=user, reason=reason))
+        intake = self._post(_run_path(run_id, "/cancel"), body, Intake)
+        self.saw(intake.positions)
+        return intake
+
+    def query(self, query: str, *, language: str = "sql") -> QueryAnswer:
+        """Run a user's query in `sql` or `kql`."""
+        request = msgspec.convert({"query": query, "language": language}, QueryRequest)
+        return self._post("/query", msgspec.json.encode(request), QueryAnswer)
+
+    def status(self) -> ServerStatus:
+        """Return what the server runs and how far it is."""
+        return self._get("/status", ServerStatus)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def _get(self, path: str, kind: type[T], parameters: Mapping[str, str] | None = None) -> T:
+        query = urlencode({name: value for name, value in (parameters or {}).items() if value})
+        answer = self._connection.request("GET", f"{API}{path}{'?' + query if query else ''}", headers=self._headers())
+        return self._decode(answer, kind)
+
+    def _post(self, path: str, body: bytes, kind: type[T]) -> T:
+        headers = {"Content-Type": "application/json", **self._headers()}
+        return self._decode(self._connection.request("POST", API + path, body=body, headers=headers), kind)
+
+    def _headers(self) -> dict[str, str]:
+        with self._lock:
+            positions: Sequence[Position] = self._positions
+        return {POSITION_HEADER: format_positions(positions)} if positions else {}
+
+    def _decode(self, answer: Answer, kind: type[T]) -> T:
+        if answer.status >= 300:
+            raise error_of(answer, self.url)
+        try:
+            return msgspec.json.decode(answer.body, type=kind)
+        except msgspec.DecodeError as error:
+            raise RunheraldError(f"{self.url} answered something else than its API says ({error}); is it a runherald server?") from None
+
+
+def error_of(answer: Answer, url: str) -> RunheraldError:
+    """Return what an answer that is not 2xx means."""
+    message = _message(answer)
+    if answer.status in (401, 403):
+        return Unauthorized(f"{url} refuses the token ({answer.status}: {message}); set RUNHERALD_TOKEN")
+    if answer.status == 404:
+        return NotFound(message)
+    if answer.status == 429 or answer.status >= 500:
+        return Unreachable(f"{url} cannot answer now ({answer.status}: {message})")
+    if answer.status >= 400:
+        return InvalidInput(message)
+    return RunheraldError(f"{url} answered {answer.status}; is RUNHERALD_URL the address of a runherald server?")
+
+
+def _message(answer: Answer) -> str:
+    try:
+        said: Any = msgspec.json.decode(answer.body, type=ApiErrorAnswer)
+    except msgspec.DecodeError:
+        return f"HTTP {answer.status} without a reason"
+    field = said.error.field
+    return f"{field}: {said.error.message}" if field and not said.error.message.startswith(field) else str(said.error.message)
+
+
+def _run_path(run_id: str, rest: str = "") -> str:
+    return f"/runs/{quote(run_id, safe='')}{rest}"

@@ -1,0 +1,116 @@
+"""One keep-alive HTTP connection to a runherald server, on the standard library."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import threading
+from collections.abc import Mapping
+from typing import NamedTuple
+from urllib.parse import SplitResult, urlsplit
+
+from runherald.errors import InvalidInput, Unreachable
+
+
+class Answer(NamedTuple):
+    """What the server said. Header names are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Connection:
+    """Sends requests over one connection, which is opened when needed and again when the server dropped it. Safe between threads.
+
+    Raises:
+        InvalidInput: the URL is not http or https with a host.
+    """
+
+    def __init__(self, url: str, token: str = "", *, timeout_seconds: float = 30.0) -> None:
+        self._parts = _split(url)
+        self._token = token
+        self._timeout = timeout_seconds
+        self._lock = threading.Lock()
+        self._open: http.client.HTTPConnection | None = None
+
+    @property
+    def url(self) -> str:
+        """The server's address, without a trailing slash and without credentials."""
+        host = self._parts.netloc.rpartition("@")[2]
+        return f"{self._parts.scheme}://{host}{self._parts.path.rstrip('/')}"
+
+    def request(
+        self, method: str, path: str, *, body: bytes | None = None, headers: Mapping[str, str] | None = None, timeout: float | None = None
+    ) -> Answer:
+        """Send a request and read its answer; `timeout` in seconds, the connection's own when none is given.
+
+        A kept connection that the server closed meanwhile is opened again, once: all that is sent may be sent twice.
+
+        Raises:
+            Unreachable: the server cannot be reached or broke off.
+        """
+        sent = dict(headers or {})
+        if self._token:
+            sent["Authorization"] = f"Bearer {self._token}"
+        with self._lock:
+            kept = self._open is not None
+            try:
+                return self._exchange(method, path, body, sent, timeout)
+            except (ConnectionError, http.client.RemoteDisconnected, http.client.CannotSendRequest, BrokenPipeError) as error:
+                self._drop()
+                if not kept:
+                    raise self._unreachable(error) from error
+            except (OSError, http.client.HTTPException) as error:
+                self._drop()
+                raise self._unreachable(error) from error
+            try:
+                return self._exchange(method, path, body, sent, timeout)
+            except (OSError, http.client.HTTPException) as error:
+                self._drop()
+                raise self._unreachable(error) from error
+
+    def close(self) -> None:
+        """Close the connection; the next request opens another."""
+        with self._lock:
+            self._drop()
+
+    def _exchange(self, method: str, path: str, body: bytes | None, headers: dict[str, str], timeout: float | None) -> Answer:
+        if self._open is None:
+            self._open = self._connect()
+        seconds = self._timeout if timeout is None else timeout
+        self._open.timeout = seconds
+        if self._open.sock is not None:
+            self._open.sock.settimeout(seconds)
+        self._open.request(method, self._parts.path.rstrip("/") + path, body=body, headers=headers)
+        response = self._open.getresponse()
+        content = response.read()
+        answer = Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, content)
+        if response.will_close:
+            self._drop()
+        return answer
+
+    def _connect(self) -> http.client.HTTPConnection:
+        host = self._parts.hostname or ""
+        kind = http.client.HTTPSConnection if self._parts.scheme == "https" else http.client.HTTPConnection
+        return kind(host, self._parts.port, timeout=self._timeout)
+
+    def _drop(self) -> None:
+        if self._open is not None:
+            self._open.close()
+            self._open = None
+
+    def _unreachable(self, error: Exception) -> Unreachable:
+        kind = "took too long" if isinstance(error, socket.timeout | TimeoutError) else str(error) or type(error).__name__
+        return Unreachable(f"{self.url} does not answer ({kind}); is the server up (`runherald up`), and RUNHERALD_URL its address?")
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise InvalidInput("RUNHERALD_URL: is no URL; write it like http://127.0.0.1:7460") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+        raise InvalidInput(f"RUNHERALD_URL: a URL of scheme {parts.scheme or 'none'!r}; write it like http://127.0.0.1:7460")
+    return parts

@@ -1,0 +1,28 @@
+"""Errors of the SDK, below those of `runherald.errors`.
+
+InvalidInput
+└── NotFound            the server knows no such run (HTTP 404)
+RunheraldError
+├── Unauthorized        the server refuses the token (HTTP 401, 403)
+└── JournalHeld         a journal's owner is alive: nobody else may send it
+"""
+
+from __future__ import annotations
+
+from runherald.errors import InvalidInput, RunheraldError
+
+
+class NotFound(InvalidInput):
+    """The server knows no such thing."""
+
+    exit_status = 1
+
+
+class Unauthorized(RunheraldError):
+    """The server refuses the token, or wants one."""
+
+    exit_status = 2
+
+
+class JournalHeld(RunheraldError):
+    """The journal belongs to a process that is alive."""
