@@ -57,7 +57,7 @@ def migrate(db: HistoryDatabase, *, cluster: str = "") -> list[str]:
     if cluster:  # the connection made the database on its own server
         client.command(Template("CREATE DATABASE IF NOT EXISTS $database $on_cluster").substitute(values))
     client.command(Template(_LEDGER).substitute(values))
-    known = _applied(client, values["database"])
+    known = _applied(client, db.database)
     applied = []
     for migration in pending(known):
         for statement in migration.statements:
@@ -108,9 +108,8 @@ def _values(client: Client, database: str, cluster: str) -> dict[str, str]:
 
 
 def _applied(client: Client, database: str) -> dict[str, str]:
-    return {
-        str(name): str(digest) for name, digest in client.query(f"SELECT name, digest FROM {database}.schema_migrations FINAL").result_rows
-    }  # noqa: S608
+    rows = client.query("SELECT name, digest FROM {database:Identifier}.schema_migrations FINAL", {"database": database}).result_rows
+    return {str(name): str(digest) for name, digest in rows}
 
 
 def _quoted(name: str) -> str:

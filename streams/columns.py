@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Protocol
 
 from runherald.errors import InvalidEvent
 from runherald.events import Event
@@ -12,15 +13,24 @@ from runherald.sinks.rows import TableRows
 from runherald.sinks.writer import TableWriter
 from runherald.streams.intake import Intake
 
-Placed = tuple[Record, Event]
-"""A record and the event it carries."""
 
-Projection = Callable[[Sequence[Placed]], tuple[TableRows, ...]]
-"""Turns events of one partition, in the log's order, into rows by table, in the order in which they are to be written."""
+class Projection(Protocol):
+    """Collects the rows that the events of one partition are in history."""
+
+    def add(self, record: Record, event: Event) -> None:
+        """Take an event in, in the log's order.
+
+        Raises:
+            InvalidEvent: it has no place in these tables; nothing of it was taken.
+        """
+
+    def drain(self) -> tuple[TableRows, ...]:
+        """Return the rows since the last drain, by table, in the order in which they are to be written."""
+        ...
 
 
 class ColumnProcessor:
-    """Buffers the events of a topic by partition and stores what a projection makes of them.
+    """Buffers the rows of a topic's events by partition and stores them.
 
     Each partition has a projection of its own, made anew when the partition is assigned, so that what it remembers does not outlive that.
     """
@@ -32,9 +42,7 @@ class ColumnProcessor:
         self.topics: tuple[str, ...] = (topic,)
         self._new_projection = projection
         self._projections: dict[TopicPartition, Projection] = {}
-        self._events: dict[TopicPartition, list[Placed]] = {}
-        self._intake = Intake(writer, name)
-        self._limits = limits
+        self._intake = Intake(writer, name, limits)
 
     @property
     def pending(self) -> int:
@@ -50,26 +58,23 @@ class ColumnProcessor:
         self._intake.revoked(partitions)
         for partition in partitions:
             self._projections.pop(partition, None)
-            self._events.pop(partition, None)
 
     async def process(self, records: Sequence[Record]) -> Sequence[Outgoing]:
         """Take in what is not stored yet; what cannot be read is returned as dead letters."""
         letters = []
         for record in await self._intake.take(records):
             try:
-                event = self._intake.read(record, self._limits)
+                self._projection(record.topic_partition).add(record, self._intake.read(record))
             except InvalidEvent as error:
                 letters.append(self._intake.bury(record, str(error)))
-            else:
-                self._events.setdefault(record.topic_partition, []).append((record, event))
         return letters
 
     async def flush(self) -> Sequence[Outgoing]:
         """Store the rows; what the database does not take is returned as dead letters."""
-        tables = {partition: self._projection(partition)(events) for partition, events in self._events.items()}
-        letters = await self._intake.store(tables)
-        self._events.clear()
-        return letters
+        return await self._intake.store({partition: projection.drain() for partition, projection in self._projections.items()})
 
     def _projection(self, partition: TopicPartition) -> Projection:
-        return self._projections.setdefault(partition, self._new_projection())
+        known = self._projections.get(partition)
+        if known is None:
+            known = self._projections[partition] = self._new_projection()
+        return known

@@ -26,8 +26,9 @@ class Intake:
     A record is kept because its row may turn out bad, and then it becomes a dead letter.
     """
 
-    def __init__(self, writer: TableWriter, processor: str) -> None:
+    def __init__(self, writer: TableWriter, processor: str, limits: Limits = DEFAULT_LIMITS) -> None:
         self._writer = writer
+        self._limits = limits
         self._processor = processor
         self._taken_to: dict[TopicPartition, int] = {}
         self._kept: dict[TopicPartition, dict[int, Record]] = {}
@@ -48,8 +49,8 @@ class Intake:
             end = end_offsets[partition]
             if watermark >= end:
                 raise LogBehindHistory(
-                    f"{self._processor}: history has stored {partition.topic}/{partition.partition} up to offset {watermark}, but the log ends "
-                    f"before {end}: it was emptied or replaced. Use the log that belongs to this history, or another database (--history)"
+                    f"{self._processor}: history has stored {partition.topic}/{partition.partition} up to offset {watermark}, but the log "
+                    f"ends before {end}: it was emptied or replaced. Use the log that belongs to this history, or another history"
                 )
             self._taken_to[partition] = watermark
 
@@ -76,14 +77,14 @@ class Intake:
                 fresh.append(record)
         return fresh
 
-    def read(self, record: Record, limits: Limits = DEFAULT_LIMITS) -> Event:
+    def read(self, record: Record) -> Event:
         """Return the event of a record when it may be taken from this topic.
 
         Raises:
             InvalidEvent: it may not; names the field.
         """
         event = from_record(record)
-        check_event(event, limits)
+        check_event(event, self._limits)
         if topic_of(event.type) != record.topic:
             raise InvalidEvent("ce_type", f"events of this type belong to {topic_of(event.type)}")
         if record.key != event.run_id.encode():

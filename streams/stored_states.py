@@ -1,0 +1,61 @@
+"""States of runs as history has them: what a fold goes on from."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from functools import partial
+from itertools import groupby
+from operator import itemgetter
+
+from msgspec import Struct
+
+from runherald.records import TopicPartition
+from runherald.sinks.connection import HistoryDatabase
+from runherald.sinks.retry import Retry
+from runherald.state import RunState
+from runherald.streams.history_rows import decode_state
+
+RunKey = tuple[str, str]
+"""Workspace and run id."""
+
+_QUERY = """
+SELECT run_id, state, version FROM run_state FINAL WHERE workspace = {workspace:String} AND run_id IN {run_ids:Array(String)}
+"""
+# A run id has up to 256 characters and the parameters of a query travel in its address, which servers cut at a megabyte.
+_RUNS_A_QUERY = 1_000
+
+
+class Held(Struct, frozen=True):
+    """A run's state in memory. `version`: the offset of the last event folded in, plus 1."""
+
+    state: RunState
+    version: int
+    partition: TopicPartition
+
+
+class StoredStates:
+    """Reads states from `run_state`."""
+
+    def __init__(self, db: HistoryDatabase, retry: Retry) -> None:
+        self._db = db
+        self._retry = retry
+
+    async def load(self, runs: Collection[RunKey]) -> dict[RunKey, tuple[RunState, int]]:
+        """Return the state and version of those of the runs that history knows."""
+        if not runs:
+            return {}
+        return await self._retry.until_done("run states", partial(self._read, runs))
+
+    def _read(self, runs: Collection[RunKey]) -> dict[RunKey, tuple[RunState, int]]:
+        found = {}
+        for workspace, run_ids in _queries(runs):
+            rows = self._db.client().query(_QUERY, {"workspace": workspace, "run_ids": run_ids})
+            found.update({(workspace, run_id): (decode_state(state), version) for run_id, state, version in rows.result_rows})
+        return found
+
+
+def _queries(runs: Collection[RunKey]) -> Iterator[tuple[str, list[str]]]:
+    for workspace, keys in groupby(sorted(runs), key=itemgetter(0)):
+        run_ids = [run_id for _, run_id in keys]
+        for start in range(0, len(run_ids), _RUNS_A_QUERY):
+            yield workspace, run_ids[start : start + _RUNS_A_QUERY]
