@@ -8,8 +8,9 @@ and `producer` are ours.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -26,7 +27,16 @@ _JSON = b"application/json"
 _MISSING = re.compile(r"missing required field `([^`]+)`")
 
 _ENCODER = msgspec.json.Encoder()
-_DECODERS: dict[str, msgspec.json.Decoder[Any]] = {kind.__name__: msgspec.json.Decoder(kind) for kind in VERSIONS}
+Decoders = Mapping[str, msgspec.json.Decoder[Any]]
+"""What reads a payload, by the name of its type."""
+
+
+def decoders_of(kinds: Iterable[type[Struct]]) -> Decoders:
+    """Return what reads payloads of these types; a part that has payloads of its own passes it to `from_record`."""
+    return MappingProxyType({kind.__name__: msgspec.json.Decoder(kind) for kind in kinds})
+
+
+_DECODERS = decoders_of(VERSIONS)
 
 
 class CloudEvent(Struct, frozen=True, kw_only=True):
@@ -63,7 +73,7 @@ def to_outgoing(event: Event, topic: str | None = None) -> Outgoing:
     )
 
 
-def from_record(record: Record | Outgoing) -> Event:
+def from_record(record: Record | Outgoing, decoders: Decoders = _DECODERS) -> Event:
     """Return the event that a record carries.
 
     Raises:
@@ -83,7 +93,7 @@ def from_record(record: Record | Outgoing) -> Event:
         sequence=_number("ce_sequence", sequence),
         time=_time("ce_time", _header(headers, "ce_time")),
         recorded_time=_time("ce_recordedtime", recorded.decode(errors="replace")) if recorded else None,
-        data=decode_data(kind, record.value),
+        data=decode_data(kind, record.value, decoders),
     )
 
 
@@ -135,13 +145,13 @@ def encode_data(data: Data) -> bytes:
     return bytes(data.raw) if isinstance(data, Unknown) else _ENCODER.encode(data)
 
 
-def decode_data(kind: str, value: bytes) -> Data:
+def decode_data(kind: str, value: bytes, decoders: Decoders = _DECODERS) -> Data:
     """Return the payload of the named type, or `Unknown` around the bytes if the type is not known here.
 
     Raises:
         InvalidEvent: the bytes are not JSON, or not that payload; names the field.
     """
-    decoder = _DECODERS.get(kind)
+    decoder = decoders.get(kind)
     try:
         if decoder is not None:
             return decoder.decode(value)  # type: ignore[no-any-return]
