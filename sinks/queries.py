@@ -1,0 +1,321 @@
+"""Reading history: every page and API call comes through here, and how each table is de-duplicated is known here alone.
+
+`run_state`, `transitions_log`, `notice_log` and `log_lines` are read with FINAL: narrow rows, or a narrow range of keys. Points are not:
+see `runherald.sinks.metric_queries`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any
+
+from msgspec import Struct
+
+from runherald.api import LogLineView, MetricSeries, NoticeView, RunPage, RunView, TransitionView
+from runherald.clock import Clock, from_micros, system_clock, to_micros
+from runherald.errors import InvalidInput
+from runherald.records import TopicPartition
+from runherald.sinks.connection import HistoryDatabase
+from runherald.sinks.metric_queries import Curve, MetricReader
+from runherald.sinks.run_rows import LIST_COLUMNS, decode_state, known_time, view_of_row, view_of_state
+from runherald.sinks.select import Rows, select
+from runherald.state import RunState
+from runherald.status import TERMINAL, Status
+
+MAX_PAGE = 1_000
+MAX_LINES = 100_000
+MAX_NOTICES = 10_000
+_IDS_AT_ONCE = 200  # parameters travel in the URL
+
+
+class RunFilter(Struct, frozen=True, kw_only=True):
+    """Which runs are meant. What is empty does not matter.
+
+    Attributes:
+        statuses: any of these.
+        root_only: only runs without a parent.
+        tag: `key`, or `key=value`.
+        life: Active, Archived or Deleted; empty for all.
+    """
+
+    experiment: str = ""
+    statuses: tuple[str, ...] = ()
+    parent: str = ""
+    root_only: bool = False
+    tag: str = ""
+    life: str = "Active"
+
+
+class Activity(Struct, frozen=True):
+    """How much there is of what a run's page shows beside its state. It differs when the page should be drawn again."""
+
+    points: int
+    lines: int
+    notices: int
+
+
+class HistoryReader:
+    """Reads history. Safe between threads; every call blocks.
+
+    Each call raises:
+        Unreachable: the database does not answer now.
+    """
+
+    def __init__(self, db: HistoryDatabase, clock: Clock = system_clock) -> None:
+        self._db = db
+        self._clock = clock
+        self._metrics = MetricReader(db)
+
+    def run(self, run_id: str) -> RunView | None:
+        """Return all that is known of a run, or None."""
+        state = self.state(run_id)
+        return None if state is None else view_of_state(state, self._clock())
+
+    def state(self, run_id: str) -> RunState | None:
+        """Return the state of a run, or None."""
+        rows = self._select("SELECT state FROM run_state WHERE run_id = {run:String} ORDER BY version DESC LIMIT 1", run=run_id)
+        return decode_state(rows[0][0]) if rows else None
+
+    def runs(self, wanted: RunFilter | None = None, *, cursor: str = "", limit: int = 100) -> RunPage:
+        """Return a page of runs, newest first; `cursor` is the `next` of the page before.
+
+        Raises:
+            InvalidInput: a status, the cursor or the limit cannot be used.
+        """
+        if not 1 <= limit <= MAX_PAGE:
+            raise InvalidInput(f"limit: {limit} is not between 1 and {MAX_PAGE}")
+        conditions, parameters = _conditions(wanted or RunFilter())
+        if cursor:
+            conditions.append("(created_time, run_id) < ({before:DateTime64(6, 'UTC')}, {before_run:String})")
+            parameters["before"], parameters["before_run"] = _parse_cursor(cursor)
+        order = "ORDER BY created_time DESC, run_id DESC"
+        # In two steps: sorting all runs reads three narrow columns, and only the page's rows are read whole.
+        rows = self._select(
+            f"SELECT {LIST_COLUMNS} FROM run_state FINAL WHERE (workspace, run_id) IN ("  # noqa: S608 (constants only)
+            f"SELECT workspace, run_id FROM run_state FINAL WHERE {' AND '.join(conditions)} {order} LIMIT {{rows:UInt32}}) {order}",
+            **parameters,
+            rows=limit + 1,
+        )
+        now = self._clock()
+        runs = [view_of_row(row, now) for row in rows[:limit]]
+        return RunPage(runs=runs, next=_cursor(runs[-1]) if len(rows) > limit else "")
+
+    def children(self, run_id: str, *, recursive: bool = False) -> list[RunView]:
+        """Return the children of a run, oldest first, or all its descendants, level by level."""
+        now = self._clock()
+        found: dict[str, RunView] = {}
+        parents = [run_id]
+        while parents:
+            level = [view_of_row(row, now) for row in self._children_of(parents)]
+            # A run met before is not followed again: nothing keeps two runs from naming each other as parent.
+            new = [run for run in level if run.run_id not in found and run.run_id != run_id]
+            found.update((run.run_id, run) for run in new)
+            parents = [run.run_id for run in new] if recursive else []
+        return list(found.values())
+
+    def transitions(self, run_id: str) -> list[TransitionView]:
+        """Return the transitions of a run in order, each refused report after what it came too late for."""
+        rows = self._select(
+            "SELECT run_id, status, previous_status, time, attempt, revision, cause, message, actor_kind, actor_name, correction, claim,"
+            " accepted, reason FROM transitions_log FINAL WHERE run_id = {run:String}"
+            " ORDER BY revision, accepted DESC, time, event_id",
+            run=run_id,
+        )
+        return [_transition(row) for row in rows]
+
+    def metrics(self, run_id: str, *, name: str = "", recursive: bool = False) -> list[MetricSeries]:
+        """Return what a run logged under one name or all; `recursive` adds its descendants'."""
+        run_ids = [run_id, *(child.run_id for child in self.children(run_id, recursive=True))] if recursive else [run_id]
+        return [series for part in _parts(run_ids) for series in self._metrics.series(part, name)]
+
+    def curves(self, run_ids: Sequence[str]) -> list[Curve]:
+        """Return the scalar metrics of at most 200 runs, reduced to what a chart can show."""
+        return self._metrics.curves(run_ids[:_IDS_AT_ONCE])
+
+    def logs(self, run_id: str, *, tail: int | None = None) -> list[LogLineView]:
+        """Return the last lines that a run printed, at most 100,000, in order of time."""
+        rows = self._select(
+            "SELECT file, number, time, text, stream FROM log_lines FINAL WHERE run_id = {run:String}"
+            " ORDER BY time DESC, file DESC, number DESC LIMIT {lines:UInt32}",
+            run=run_id,
+            lines=MAX_LINES if tail is None else max(0, min(tail, MAX_LINES)),
+        )
+        return [
+            LogLineView(file=file, number=number, time=time, text=text, stream=stream)
+            for file, number, time, text, stream in reversed(rows)
+        ]
+
+    def notices(self, run_id: str = "", *, limit: int = MAX_NOTICES) -> list[NoticeView]:
+        """Return the notices about a run, or all, newest first."""
+        rows = self._select(
+            "SELECT notice_id, run_id, rule, recipient, subject, state, reason, attempts, event_time, decided_time, done_time"
+            " FROM notice_log FINAL WHERE {run:String} = '' OR run_id = {run:String}"
+            " ORDER BY decided_time DESC, notice_id LIMIT {rows:UInt32}",
+            run=run_id,
+            rows=limit,
+        )
+        return [_notice(row) for row in rows]
+
+    def notice_balance(self) -> dict[str, int]:
+        """Return how many notices are in each state."""
+        return dict(self._select("SELECT state, count() FROM notice_log FINAL GROUP BY state ORDER BY state"))
+
+    def status_counts(self, experiment: str = "") -> dict[str, int]:
+        """Return how many active-life runs have each status."""
+        rows = self._select(
+            "SELECT status, count() FROM run_state FINAL WHERE life = 'Active'"
+            " AND ({experiment:String} = '' OR experiment_name = {experiment:String}) GROUP BY status",
+            experiment=experiment,
+        )
+        return dict(rows)
+
+    def experiments(self, limit: int = 200) -> list[str]:
+        """Return the names of the experiments that had runs last."""
+        rows = self._select(
+            "SELECT experiment_name FROM run_state FINAL WHERE life = 'Active' AND experiment_name != ''"
+            " GROUP BY experiment_name ORDER BY max(created_time) DESC, experiment_name LIMIT {rows:UInt32}",
+            rows=limit,
+        )
+        return [name for (name,) in rows]
+
+    def runs_to_cancel(self) -> frozenset[str]:
+        """Return the runs that somebody asked to cancel and that have not obeyed yet."""
+        rows = self._select("SELECT run_id FROM run_state FINAL WHERE status = {status:String}", status=Status.CANCEL_REQUESTED.value)
+        return frozenset(run_id for (run_id,) in rows)
+
+    def active_states(self, partitions: Collection[int] | None = None) -> list[RunState]:
+        """Return the states of the runs that have not ended, of some partitions of the events topic or of all."""
+        rows = self._select(
+            "SELECT state FROM run_state FINAL WHERE (workspace, run_id) IN (SELECT workspace, run_id FROM run_state FINAL"
+            " WHERE status NOT IN {ended:Array(String)} AND ({all:Bool} OR _partition IN {partitions:Array(UInt32)}))",
+            ended=["", *sorted(TERMINAL)],
+            all=partitions is None,
+            partitions=sorted(partitions or ()),
+        )
+        return [decode_state(text) for (text,) in rows]
+
+    def changed_runs(self, seconds: float) -> dict[str, int]:
+        """Return the runs whose state was written within the last seconds, and its version."""
+        rows = self._select(
+            "SELECT run_id, max(version) FROM run_state WHERE _ingested_at > now64(6) - toIntervalMillisecond({millis:UInt32})"
+            " GROUP BY run_id",
+            millis=round(seconds * 1000),
+        )
+        return dict(rows)
+
+    def activity(self, run_id: str) -> Activity:
+        """Return how much there is of a run's metrics, log and notices."""
+        rows = self._select(
+            "SELECT (SELECT count() FROM metric_points WHERE series_id IN"
+            " (SELECT series_id FROM metric_series WHERE run_id = {run:String})),"
+            " (SELECT count() FROM log_lines WHERE run_id = {run:String}),"
+            " (SELECT max(version) FROM notice_log WHERE run_id = {run:String})",
+            run=run_id,
+        )
+        return Activity(*rows[0])
+
+    def watermarks(self, processor: str) -> dict[TopicPartition, int]:
+        """Return the highest offset that a processor has stored, for each partition it has stored any of."""
+        rows = self._select(
+            "SELECT topic, partition, max(last) FROM ingest_watermarks WHERE processor = {processor:String} GROUP BY topic, partition",
+            processor=processor,
+        )
+        return {TopicPartition(topic, partition): last for topic, partition, last in rows}
+
+    def check(self) -> None:
+        """Raise `Unreachable` unless the database answers and has the tables."""
+        self._select("SELECT 1 FROM run_state LIMIT 1")
+
+    def _children_of(self, parents: Sequence[str]) -> list[Sequence[Any]]:
+        return [
+            row
+            for part in _parts(parents)
+            for row in self._select(
+                f"SELECT {LIST_COLUMNS} FROM run_state FINAL"  # noqa: S608 (a constant)
+                " WHERE (workspace, run_id) IN (SELECT workspace, run_id FROM run_state FINAL"
+                " WHERE parent_run_id IN {parents:Array(String)} AND life != 'Deleted') ORDER BY created_time, run_id",
+                parents=part,
+            )
+        ]
+
+    def _select(self, query: str, **parameters: Any) -> Rows:
+        return select(self._db, query, parameters)
+
+
+def _conditions(wanted: RunFilter) -> tuple[list[str], dict[str, Any]]:
+    """Return what rows must satisfy. Only constants stand in the conditions; what the user said is bound."""
+    for status in wanted.statuses:
+        if status not in tuple(Status):
+            raise InvalidInput(f"status: {status[:40]!r} is no status; there are {', '.join(Status)}")
+    key, equals, value = wanted.tag.partition("=")
+    conditions = {
+        "experiment_name = {experiment:String}": bool(wanted.experiment),
+        "status IN {statuses:Array(String)}": bool(wanted.statuses),
+        "parent_run_id = {parent:String}": bool(wanted.parent),
+        "parent_run_id = ''": wanted.root_only,
+        "tags[{tag:String}] = {tag_value:String} AND mapContains(tags, {tag:String})": bool(equals),
+        "(mapContains(tags, {tag:String}) OR has(flags, {tag:String}))": bool(key) and not equals,
+        "life = {life:String}": bool(wanted.life),
+    }
+    parameters = {
+        "experiment": wanted.experiment,
+        "statuses": list(wanted.statuses),
+        "parent": wanted.parent,
+        "tag": key,
+        "tag_value": value,
+        "life": wanted.life,
+    }
+    return ["1", *(condition for condition, holds in conditions.items() if holds)], parameters
+
+
+def _cursor(run: RunView) -> str:
+    return f"{to_micros(run.created_time) if run.created_time else 0}.{run.run_id}"
+
+
+def _parse_cursor(cursor: str) -> tuple[datetime, str]:
+    micros, dot, run_id = cursor.partition(".")
+    if not dot or not micros.isdecimal() or len(micros) > 16:
+        raise InvalidInput("cursor: is not the `next` of a page; leave it out to begin at the newest run")
+    return from_micros(int(micros)), run_id
+
+
+def _parts(run_ids: Sequence[str]) -> list[Sequence[str]]:
+    return [run_ids[start : start + _IDS_AT_ONCE] for start in range(0, len(run_ids), _IDS_AT_ONCE)]
+
+
+def _transition(row: Sequence[Any]) -> TransitionView:
+    run_id, status, previous, time, attempt, revision, cause, message, actor_kind, actor_name, correction, claim, accepted, reason = row
+    return TransitionView(
+        run_id=run_id,
+        status=status,
+        previous_status=previous,
+        time=time,
+        attempt=attempt,
+        revision=revision,
+        cause=cause,
+        message=message,
+        # A run's name for itself is its producer, which tells a reader nothing.
+        actor=actor_kind if actor_kind == "run" or not actor_name else f"{actor_kind} {actor_name}",
+        correction=correction,
+        claim=claim,
+        accepted=accepted,
+        reason=reason,
+    )
+
+
+def _notice(row: Sequence[Any]) -> NoticeView:
+    notice_id, run_id, rule, recipient, subject, state, reason, attempts, event_time, decided_time, done_time = row
+    return NoticeView(
+        notice_id=notice_id,
+        run_id=run_id,
+        rule=rule,
+        recipient=recipient,
+        subject=subject,
+        state=state,
+        reason=reason,
+        attempts=attempts,
+        event_time=known_time(event_time),
+        decided_time=known_time(decided_time),
+        done_time=known_time(done_time),
+    )

@@ -1,0 +1,29 @@
+"""Reading rows with bound parameters, and what to tell when history does not answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from clickhouse_connect.driver.exceptions import ClickHouseError
+from urllib3.exceptions import HTTPError
+
+from runherald.errors import Unreachable
+from runherald.sinks.connection import HistoryDatabase
+from runherald.sinks.errors import classify
+
+Rows = Sequence[tuple[Any, ...]]
+
+
+def select(db: HistoryDatabase, query: str, parameters: Mapping[str, Any] | None = None) -> Rows:
+    """Return the rows of a query. Values stand in it as `{name:Type}` and are bound by the engine.
+
+    Raises:
+        Unreachable: the database is away or busy; the same query can succeed later.
+    """
+    try:
+        return cast("Rows", db.client().query(query, dict(parameters or {})).result_rows)
+    except (ClickHouseError, HTTPError, OSError) as error:
+        if classify(error) == "retriable":
+            raise Unreachable(f"history {db.url_for_humans}: cannot answer now; try again") from error
+        raise
