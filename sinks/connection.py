@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Self
 
 import clickhouse_connect
@@ -85,9 +86,9 @@ class HistoryDatabase:
             self._here.client = client
         return client
 
-    def new_client(self) -> Client:
-        """Return a client of its own, for a caller that closes it before this object is closed."""
-        client = self._connect(self.database)
+    def new_client(self, settings: Mapping[str, str | int] | None = None) -> Client:
+        """Return a client that the caller closes, with settings of its own; it ends at the latest with this object."""
+        client = self._connect(self.database, settings or {})
         with self._lock:
             if not self._closed:
                 self._clients.add(client)
@@ -117,8 +118,9 @@ class HistoryDatabase:
         finally:
             client.close()
 
-    def _connect(self, database: str | None) -> Client:
+    def _connect(self, database: str | None, settings: Mapping[str, str | int] = MappingProxyType({})) -> Client:
         address = self.address
+        settings = {"session_timezone": "UTC", **settings}
         try:
             if isinstance(address, ChdbFolder):
                 assert self.engine is not None
@@ -127,7 +129,7 @@ class HistoryDatabase:
                     path=str(address.path),
                     database=database,
                     chdb_options={"config-file": str(self.engine.config)},
-                    settings={"session_timezone": "UTC"},
+                    settings=settings,
                     tz_mode="aware",
                 )
             return clickhouse_connect.get_client(
@@ -137,7 +139,7 @@ class HistoryDatabase:
                 username=address.user,
                 password=address.password,
                 database=database,
-                settings={"session_timezone": "UTC"},
+                settings=settings,
                 tz_mode="aware",
                 compress=False,  # batches are already small columns; the trial server does not know compression
                 connect_timeout=_CONNECT_SECONDS,

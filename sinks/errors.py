@@ -122,3 +122,22 @@ def classify(exception: BaseException) -> Kind:
     if code is None and (isinstance(exception, _AWAY) or _HTTP_STATUS.search(str(exception))):
         return "retriable"
     return "unknown"
+
+
+_CODE = re.compile(r"Code: (\d+)")
+_PREFIX = re.compile(r"^.*?Code: \d+\. DB::Exception: (?:Received from [^ ]+ DB::Exception: )?", re.DOTALL)
+# The engine repeats the query, and its own inner names, behind these.
+_TAIL = re.compile(r":? ?(?:\bIn scope\b|\bwhile executing\b|While executing|: While processing|\. Stack trace|\(version ).*$", re.DOTALL)
+_MAX_MESSAGE = 600
+
+
+def engine_error_code(message: str) -> int | None:
+    """Return ClickHouse's error code in a message, or None."""
+    found = _CODE.search(message)
+    return int(found[1]) if found else None
+
+
+def describe_engine_error(message: str) -> str:
+    """Return what the engine says about a query, without what it repeats of the query and of itself."""
+    text = _TAIL.sub("", _PREFIX.sub("", message, count=1)).strip()
+    return text[:_MAX_MESSAGE]

@@ -6,6 +6,7 @@ USER_VIEWS: tuple[str, ...] = (
     "runs",
     "transitions",
     "metrics",
+    "objects",
     "params",
     "tags",
     "logs",

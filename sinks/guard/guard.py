@@ -1,0 +1,149 @@
+"""The one way to run a user's query: `check` it, then `run` what the check gave."""
+
+from __future__ import annotations
+
+import threading
+from typing import Literal, Protocol, Self
+
+from clickhouse_connect.driver.client import Client
+
+from runherald.api import QueryAnswer
+from runherald.errors import SettingsError
+from runherald.sinks.address import HttpServer, parse_address
+from runherald.sinks.connection import HistoryDatabase
+from runherald.sinks.errors import QueryFailed, QueryRefused
+from runherald.sinks.guard.answer import QueryLimits
+from runherald.sinks.guard.checked import CheckedQuery, check_sql
+from runherald.sinks.guard.parser import PARSER_SETTINGS, QueryParser, require_parser
+from runherald.sinks.guard.server_runner import ServerRunner
+from runherald.sinks.guard.views import USER_VIEWS
+from runherald.sinks.guard.vocabulary import Vocabulary, read_vocabulary
+
+TRIAL = "trial"
+"""Given instead of a query address: the history is the trial server of `runherald dev clickhouse`."""
+
+_AT_ONCE = 2
+
+
+class QueryRunner(Protocol):
+    """The second wall: runs a checked query where it can do nothing else."""
+
+    def run(self, query: CheckedQuery, limits: QueryLimits) -> QueryAnswer:
+        """Return the answer."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what is held."""
+        ...
+
+
+class QueryGuard:
+    """Checks and runs users' queries. Safe to call from several threads; calls block, so an event loop uses a thread."""
+
+    def __init__(
+        self,
+        parser: QueryParser,
+        vocabulary: Vocabulary,
+        runner: QueryRunner,
+        *,
+        database: str,
+        limits: QueryLimits,
+        at_once: int = _AT_ONCE,
+    ) -> None:
+        self._parser = parser
+        self._vocabulary = vocabulary
+        self._runner = runner
+        self._database = database
+        self._limits = limits
+        self._gate = threading.BoundedSemaphore(at_once)
+
+    @classmethod
+    def open(cls, history: HistoryDatabase, query_url: str = "", *, limits: QueryLimits | None = None) -> Self:
+        """Open the guard of a history.
+
+        Args:
+            history: the history to query. Embedded history needs nothing else.
+            query_url: for a server, the address with the user that `server_user_sql` makes; `trial` for the local trial server.
+            limits: what one query may use.
+
+        Raises:
+            SettingsError: the server has no wall of its own for queries, or cannot parse them.
+            Unreachable: the server does not answer.
+        """
+        runner = _open_runner(history, query_url)
+        try:
+            client = _parser_client(history)
+            try:
+                vocabulary = read_vocabulary(client)
+            except BaseException:
+                client.close()
+                raise
+        except BaseException:
+            runner.close()
+            raise
+        return cls(QueryParser(client), vocabulary, runner, database=history.database, limits=limits or QueryLimits())
+
+    def check(self, text: str, language: Literal["sql", "kql"] = "sql") -> CheckedQuery:
+        """Return what a text means, when it may run.
+
+        Raises:
+            QueryRefused: it may not; the message says what is wrong and what is allowed.
+        """
+        if language != "sql":
+            raise QueryRefused(f"queries in {language} are not supported yet; write SQL")
+        return check_sql(text, parser=self._parser, database=self._database, views=USER_VIEWS, vocabulary=self._vocabulary)
+
+    def run(self, query: CheckedQuery) -> QueryAnswer:
+        """Run a checked query and return its answer: JSON values, cut at the limits on rows and bytes.
+
+        Raises:
+            QueryFailed: the engine refused it, a limit ended it, or too many run already.
+            Unreachable: the server does not answer.
+        """
+        if type(query) is not CheckedQuery:
+            raise TypeError("run takes what check returned")
+        if not self._gate.acquire(timeout=self._limits.seconds):
+            raise QueryFailed("other queries are running and did not end in time; try again")
+        try:
+            return self._runner.run(query, self._limits)
+        finally:
+            self._gate.release()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._parser.close()
+        self._runner.close()
+
+
+def _open_runner(history: HistoryDatabase, query_url: str) -> QueryRunner:
+    if history.engine is not None:
+        from runherald.sinks.guard.embedded_runner import EmbeddedRunner
+
+        return EmbeddedRunner(history, history.engine)
+    assert isinstance(history.address, HttpServer)
+    if query_url == TRIAL:
+        return ServerRunner(history.address, history.database, trial=True)
+    if not query_url:
+        raise SettingsError(
+            "query_history: not set, so users' queries are off; make a user with the statements of `runherald migrate` and give its address"
+        )
+    server = parse_address(query_url)
+    if not isinstance(server, HttpServer):
+        raise SettingsError("query_history: must be http(s)://user:password@host:port of the same server as history")
+    runner = ServerRunner(server, history.database)
+    try:
+        runner.check_user()
+    except BaseException:
+        runner.close()
+        raise
+    return runner
+
+
+def _parser_client(history: HistoryDatabase) -> Client:
+    client = history.new_client(PARSER_SETTINGS)
+    try:
+        require_parser(client)
+    except BaseException:
+        client.close()
+        raise
+    return client
