@@ -73,7 +73,12 @@ def join(case: LogCase, group: str, seen: Seen | None = None, topics: Collection
 def read(consumer: Consumer, count: int) -> list[Record]:
     """Read until `count` records have come; fewer after the time limit."""
     records: list[Record] = []
-    until(lambda: bool(records.extend(consumer.poll(1_000, 0.2))) or len(records) >= count)
+
+    def enough() -> bool:
+        records.extend(consumer.poll(1_000, 0.2))
+        return len(records) >= count
+
+    until(enough)
     return records
 
 
@@ -285,7 +290,12 @@ def test_partitions_are_handed_over_within_a_group(case: LogCase) -> None:
     until(shared)
     assert not seen.partitions & joined.partitions
     # Nothing was committed, so whoever gets a partition gets it from its beginning.
-    until(lambda: bool(taken.extend(second.poll(100, 0.1))) or {record.topic_partition for record in taken} >= joined.partitions)
+
+    def begun() -> bool:
+        taken.extend(second.poll(100, 0.1))
+        return {record.topic_partition for record in taken} >= joined.partitions
+
+    until(begun)
     for partition in joined.partitions:
         assert next(record.offset for record in taken if record.topic_partition == partition) == 0
     first.close()
