@@ -54,7 +54,8 @@ class ServerRunner:
         excess = excess_grants(grants, database=self._database, views=USER_VIEWS)
         if excess:
             raise SettingsError(
-                f"{where}: the user may do more than read the views ({excess[0][:120]}); make one with the statements of `runherald migrate`"
+                f"{where}: the user may do more than read the views ({excess[0][:120]}); "
+                "make one with the statements of `runherald migrate`"
             )
         if self._lines("SELECT getSetting('readonly')", limits) != ["1"]:
             raise SettingsError(f"{where}: the user is not read-only; make one with the statements of `runherald migrate`")
