@@ -21,8 +21,8 @@ RunKey = tuple[str, str]
 _QUERY = """
 SELECT run_id, state, version FROM run_state FINAL WHERE workspace = {workspace:String} AND run_id IN {run_ids:Array(String)}
 """
-# A run id has up to 256 characters and the parameters of a query travel in its address, which servers cut at a megabyte.
-_RUNS_A_QUERY = 1_000
+# A run id has up to 256 characters, the parameters of a query travel in its address, and the shortest limit on that is 64 KiB.
+_RUNS_A_QUERY = 200
 
 
 class Held(Struct, frozen=True):

@@ -1,0 +1,188 @@
+"""The writer on the real engine: once, in order, and past what cannot be stored."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
+
+from runherald.records import TopicPartition
+from runherald.sinks.connection import HistoryDatabase
+from runherald.sinks.migrate import migrate
+from runherald.sinks.retry import Retry
+from runherald.sinks.rows import Range, TableRows, table_rows
+from runherald.sinks.writer import TableWriter
+from tests.fixtures.faulty_history import FaultyHistory
+
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
+HERE = TopicPartition("runherald.logs", 3)
+_NAMES = ("workspace", "run_id", "file", "producer", "stream", "number", "time", "text", "_topic", "_partition", "_offset")
+
+
+@pytest.fixture
+def history(history_database: HistoryDatabase) -> FaultyHistory:
+    migrate(history_database)
+    return FaultyHistory(history_database)
+
+
+async def no_sleep(_seconds: float) -> None:
+    pass
+
+
+def writer(history: FaultyHistory, processor: str = "logs") -> TableWriter:
+    return TableWriter(history.as_database, processor, lambda: NOW, retry=Retry(sleep=no_sleep))
+
+
+def lines(first: int, last: int, table: str = "log_lines") -> TableRows:
+    """Two lines a record, whose number says which record they are of."""
+    rows = [
+        ("w", "r", "f", f"p{half}", "stdout", n, 0, "text", HERE.topic, HERE.partition, n)
+        for n in range(first, last + 1)
+        for half in (0, 1)
+    ]
+    return table_rows(table, _NAMES, rows)
+
+
+def range_of(first: int, last: int, *, dead: int = 0) -> Range:
+    return Range(HERE, first, last, (lines(first, last),), dead)
+
+
+def stored(history: FaultyHistory) -> list[int]:
+    return [row[0] for row in history.client().query("SELECT number FROM log_lines ORDER BY number, producer").result_rows]
+
+
+def refuse(*numbers: int) -> Any:
+    def fault(_table: str, columns: dict[str, Any]) -> None:
+        if set(numbers) & set(columns.get("number", ())):
+            raise DatabaseError("Code: 321. the value secret is out of range", code=321)
+
+    return fault
+
+
+async def test_the_watermark_is_what_was_written(history: FaultyHistory) -> None:
+    assert await writer(history).watermarks([HERE]) == {HERE: -1}
+
+    assert await writer(history).write([range_of(5, 9)]) == []
+    await writer(history).write([Range(HERE, 10, 12, ())])  # records without rows move it as well
+
+    other = TopicPartition(HERE.topic, 4)
+    assert await writer(history).watermarks([HERE, other]) == {HERE: 12, other: -1}
+    assert await writer(history, "metrics").watermarks([HERE]) == {HERE: -1}
+
+
+async def test_a_range_that_is_written_again_is_not_stored_again(history: FaultyHistory) -> None:
+    await writer(history).write([range_of(0, 4)])
+    await writer(history).write([range_of(0, 4)])
+
+    assert stored(history) == sorted([*range(5), *range(5)])  # without FINAL: the token alone did it
+
+
+async def test_a_reply_that_is_lost_costs_a_try_and_no_row(history: FaultyHistory) -> None:
+    lost = iter([True])
+
+    def lose(_table: str, _columns: dict[str, Any]) -> None:
+        if next(lost, False):
+            raise OperationalError("the connection was closed")
+
+    history.after = lose
+    await writer(history).write([range_of(0, 4)])
+
+    assert [table for table, _ in history.inserts] == ["log_lines", "log_lines", "ingest_batches"]
+    assert history.inserts[0] == history.inserts[1]
+    assert stored(history) == sorted([*range(5), *range(5)])
+
+
+async def test_an_insert_is_tried_until_the_database_is_back(history: FaultyHistory) -> None:
+    tries = iter(range(50))
+
+    def away(_table: str, _columns: dict[str, Any]) -> None:
+        if next(tries, None) is not None:
+            raise DatabaseError("Code: 252. too many parts", code=252)
+
+    history.before = away
+    assert await writer(history).write([range_of(0, 1)]) == []
+
+    assert len(history.inserts) == 52
+    assert stored(history) == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize("bad", [(0,), (7,), (3, 4), (0, 1, 2, 3, 4, 5, 6, 7)])
+async def test_a_bad_value_costs_its_record_alone(history: FaultyHistory, bad: tuple[int, ...]) -> None:
+    history.before = refuse(*bad)
+
+    found = await writer(history).write([range_of(0, 7)])
+
+    assert [record.offset for record in found] == list(bad)
+    assert stored(history) == [number for number in range(8) if number not in bad for _ in (0, 1)]
+    assert all("log_lines" in record.reason and "321" in record.reason and "secret" not in record.reason for record in found)
+
+
+async def test_the_watermark_waits_for_the_dead_letters(history: FaultyHistory) -> None:
+    history.before = refuse(2)
+    there = TopicPartition(HERE.topic, 4)
+    subject = writer(history)
+
+    await subject.write([range_of(0, 3, dead=1), Range(there, 0, 8, ())])
+    assert await subject.watermarks([HERE, there]) == {HERE: -1, there: 8}
+
+    await subject.settle()
+    assert await subject.watermarks([HERE]) == {HERE: 3}
+    assert history.client().command("SELECT dead FROM ingest_batches WHERE partition = 3") == 2
+
+
+async def test_a_partition_that_is_gone_leaves_no_watermark(history: FaultyHistory) -> None:
+    history.before = refuse(2)
+    subject = writer(history)
+    await subject.write([range_of(0, 3)])
+
+    subject.forget([HERE])
+    await subject.settle()
+
+    assert await subject.watermarks([HERE]) == {HERE: -1}
+
+
+async def test_an_error_that_nobody_knows_is_raised(history: FaultyHistory) -> None:
+    def fault(_table: str, _columns: dict[str, Any]) -> None:
+        raise DatabaseError("Code: 60. no such table", code=60)
+
+    history.before = fault
+    with pytest.raises(DatabaseError):
+        await writer(history).write([range_of(0, 3)])
+
+    history.before = lambda _table, _columns: None
+    assert await writer(history).watermarks([HERE]) == {HERE: -1}
+
+
+async def test_parts_of_a_range_carry_tokens_of_their_own(history: FaultyHistory) -> None:
+    history.before = refuse(3)
+    await writer(history).write([range_of(0, 3)])
+    tokens = [token for table, token in history.inserts if table == "log_lines"]
+
+    assert tokens[0] == "1:logs:log_lines:runherald.logs:3:0-3"
+    assert len(set(tokens)) == len(tokens)
+
+
+async def test_a_value_that_the_engine_itself_refuses_is_found(history: FaultyHistory) -> None:
+    rows = lines(0, 3)
+    numbers: list[Any] = list(rows.columns["number"])
+    numbers[4] = 2**70
+    spoilt = TableRows(rows.table, {**rows.columns, "number": numbers}, rows.offsets)
+
+    found = await writer(history).write([Range(HERE, 0, 3, (spoilt,))])
+
+    assert [record.offset for record in found] == [2]
+    assert stored(history) == [0, 0, 1, 1, 3, 3]
+
+
+async def test_truth_goes_first(history: FaultyHistory) -> None:
+    def crash(table: str, _columns: dict[str, Any]) -> None:
+        raise RuntimeError(table)
+
+    history.after = crash
+    tables = (lines(0, 1), table_rows("metric_descriptions", ("workspace", "run_id", "name", "_offset"), [("w", "r", "m", 1)]))
+    with pytest.raises(RuntimeError, match="log_lines"):
+        await writer(history).write([Range(HERE, 0, 1, tables)])
+
+    assert [table for table, _ in history.inserts] == ["log_lines"]
