@@ -42,7 +42,7 @@ class Rules:
         return len(self._rules)
 
     def __add__(self, other: Rules) -> Rules:
-        """Return the rules of both, these first. A rule of the other whose name is taken here gives way: so a file replaces what is built in."""
+        """Return the rules of both, these first. One of the other whose name is taken gives way: so a file replaces a built-in rule."""
         return Rules([*self, *(rule for rule in other if rule.name not in self._rules)])
 
     def get(self, name: str) -> Rule | None:

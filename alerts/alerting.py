@@ -1,0 +1,119 @@
+"""Accepted transitions into decisions: who is told of what.
+
+Nothing is sent here. Each decision is an event of the alerts topic and a row of `alert_log`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from runherald.alerts.decisions import decide
+from runherald.alerts.events import AlertDecided
+from runherald.alerts.intake import Intake, RangeWriter
+from runherald.alerts.rules import Rules
+from runherald.clock import Clock
+from runherald.errors import InvalidEvent
+from runherald.events import AmlRunStatusChangedEvent, Event
+from runherald.records import Outgoing, Record, TopicPartition
+from runherald.sinks.connection import HistoryDatabase
+from runherald.sinks.retry import Retry
+from runherald.sinks.rows import table_rows
+from runherald.sinks.writer import TableWriter
+from runherald.topics import ALERTS, STATUS
+from runherald.wire import from_record, to_outgoing
+
+NAME = "alerting"
+
+_TABLE = "alert_log"
+_COLUMNS = (
+    *("workspace", "decision_id", "run_id", "rule", "severity", "subject", "decision", "reason", "event_id", "event_time", "decided_time"),
+    *("status", "experiment_name", "notice_ids", "payload", "version", "_topic", "_partition", "_offset"),
+)
+_LAST = 2**63
+
+
+class AlertingProcessor:
+    """The processor `alerting`: holds every accepted transition against the rules."""
+
+    name = NAME
+    topics: tuple[str, ...] = (STATUS,)
+
+    def __init__(self, rules: Rules, writer: RangeWriter, clock: Clock) -> None:
+        self._rules = rules
+        self._clock = clock
+        self._intake = Intake(writer, NAME)
+        self._rows: dict[TopicPartition, list[tuple[Any, ...]]] = {}
+
+    async def assigned(self, end_offsets: Mapping[TopicPartition, int]) -> None:
+        """Read how far these partitions are decided."""
+        await self._intake.assigned(end_offsets.keys())
+
+    async def revoked(self, partitions: Collection[TopicPartition]) -> None:
+        """Drop the rows of these partitions."""
+        self._intake.revoked(partitions)
+        for partition in partitions:
+            self._rows.pop(partition, None)
+
+    async def process(self, records: Sequence[Record]) -> Sequence[Outgoing]:
+        """Return the decisions, and dead letters of what is no transition."""
+        outgoing: list[Outgoing] = []
+        for record in await self._intake.take(records):
+            try:
+                transition = _transition(record)
+            except InvalidEvent as error:
+                outgoing.append(self._intake.bury(record, str(error)))
+                continue
+            for decision in decide(self._rules, transition, self._clock()):
+                outgoing.append(to_outgoing(decision, ALERTS))
+                self._rows.setdefault(record.topic_partition, []).append(_row(record, decision))
+        return outgoing
+
+    async def flush(self) -> Sequence[Outgoing]:
+        """Store the decisions; what the database does not take is returned as dead letters."""
+        tables = {partition: (table_rows(_TABLE, _COLUMNS, rows),) for partition, rows in self._rows.items()}
+        letters = await self._intake.store(tables)
+        self._rows.clear()
+        return letters
+
+
+def alerting_processor(db: HistoryDatabase, rules: Rules, clock: Clock, *, retry: Retry | None = None) -> AlertingProcessor:
+    """Return the processor that decides by these rules."""
+    return AlertingProcessor(rules, TableWriter(db, NAME, clock, retry=retry), clock)
+
+
+def _transition(record: Record) -> Event:
+    event = from_record(record)
+    if not isinstance(event.data, AmlRunStatusChangedEvent):
+        raise InvalidEvent("ce_type", "is no status change; accepted transitions alone belong to this topic")
+    return event
+
+
+def _row(record: Record, decision: Event) -> tuple[Any, ...]:
+    data = decision.data
+    assert isinstance(data, AlertDecided)
+    header = data.transition.header
+    return (
+        decision.workspace,
+        decision.id,
+        decision.run_id,
+        data.rule,
+        data.severity,
+        data.subject,
+        data.decision,
+        data.reason,
+        data.event_id,
+        data.event_time,
+        data.decided_time,
+        data.transition.status.value,
+        header.experiment_name if header else "",
+        [notice.notice_id for notice in data.notices if not notice.suppressed],
+        msgspec.json.encode(data.notices).decode(),
+        # Of a transition that stands in the log twice, the first decision holds.
+        _LAST - record.offset,
+        record.topic,
+        record.partition,
+        record.offset,
+    )

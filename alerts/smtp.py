@@ -1,0 +1,189 @@
+"""Handing mail to an SMTP server: one envelope a recipient, one connection for a burst."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import ssl
+from typing import Literal, NamedTuple
+
+import aiosmtplib
+from aiosmtplib import SMTP
+from msgspec import Struct
+
+from runherald.alerts.events import Fault
+from runherald.alerts.smtp_address import SmtpServer
+
+logger = logging.getLogger(__name__)
+
+CONNECTIONS = 4
+"""How many connections at most. Servers commonly allow ten to twenty from one client."""
+
+FRESH_SECONDS = 2.0
+IDLE_SECONDS = 20.0
+_LONGEST_REPLY = 500
+_PERMANENT = 500
+
+
+class Accepted(Struct, frozen=True):
+    """The server took the mail: its 250."""
+
+    reply: str
+
+
+class Failed(Struct, frozen=True):
+    """The server did not take the mail.
+
+    Attributes:
+        permanent: whether trying again cannot help.
+        fault: whether the server said so, or there was no talking to it.
+        reason: in words, with the server's own.
+    """
+
+    permanent: bool
+    fault: Fault
+    reason: str
+    reply: str = ""
+
+
+Delivery = Accepted | Failed
+
+
+class _Idle(NamedTuple):
+    client: SMTP
+    since: float
+
+
+class SmtpTransport:
+    """Sends through one server. All calls belong to one event loop."""
+
+    def __init__(self, server: SmtpServer, *, timeout: float = 30.0, connections: int = CONNECTIONS) -> None:
+        self.server = server
+        self._timeout = timeout
+        self._free = asyncio.Semaphore(connections)
+        self._idle: list[_Idle] = []
+
+    async def send(self, sender: str, recipient: str, message: bytes) -> Delivery:
+        """Hand one message over for one recipient, and say what became of it within the time for one attempt."""
+        async with self._free:
+            client: SMTP | None = None
+            try:
+                async with asyncio.timeout(self._timeout):
+                    client = await self._client()
+                    _, reply = await client.sendmail(sender, [recipient], message)
+            except (aiosmtplib.SMTPException, OSError, ssl.SSLError, ValueError) as error:
+                failed = _explain(error, self.server)
+                if client is not None:
+                    # After a reply the conversation goes on; after anything else nobody knows where it stands.
+                    self._keep(client) if failed.fault == "reply" and client.is_connected else client.close()
+                return failed
+            except BaseException:
+                if client is not None:
+                    client.close()
+                raise
+            self._keep(client)
+            return Accepted(_short(reply))
+
+    async def close_idle(self, older_than: float = IDLE_SECONDS) -> None:
+        """Take leave of the server on the connections that were not used for so many seconds."""
+        now = asyncio.get_running_loop().time()
+        old = [idle for idle in self._idle if now - idle.since >= older_than]
+        self._idle = [idle for idle in self._idle if idle not in old]
+        for idle in old:
+            with contextlib.suppress(aiosmtplib.SMTPException, OSError):
+                async with asyncio.timeout(2):
+                    await idle.client.quit()
+            idle.client.close()
+
+    def _keep(self, client: SMTP) -> None:
+        self._idle.append(_Idle(client, asyncio.get_running_loop().time()))
+
+    async def _client(self) -> SMTP:
+        while self._idle:
+            client, since = self._idle.pop()
+            if await self._alive(client, since):
+                return client
+            client.close()
+        server = self.server
+        client = SMTP(
+            hostname=server.host,
+            port=server.port,
+            username=server.user or None,
+            password=server.password or None,
+            # The library would ask the resolver for a full name, which can take seconds.
+            local_hostname=socket.gethostname() or "localhost",
+            timeout=self._timeout,
+            use_tls=server.tls == "implicit",
+            start_tls={"require": True, "never": False}.get(server.tls),
+            validate_certs=server.verify,
+            cert_bundle=str(server.ca) if server.ca else None,
+        )
+        try:
+            await client.connect()
+        except BaseException:
+            client.close()
+            raise
+        return client
+
+    async def _alive(self, client: SMTP, since: float) -> bool:
+        """Ask a connection that has rested whether the server still listens: servers hang up on the silent ones."""
+        if not client.is_connected:
+            return False
+        if asyncio.get_running_loop().time() - since < FRESH_SECONDS:
+            return True
+        try:
+            await client.noop()
+        except (aiosmtplib.SMTPException, OSError):
+            return False
+        return True
+
+
+def _explain(error: Exception, server: SmtpServer) -> Failed:
+    """Return what an error of an attempt means.
+
+    A 5xx about the recipient or the message is final. A 5xx before that (sender, password, greeting) is about our own set-up: somebody
+    can mend it while the notice waits.
+    """
+    match error:
+        case aiosmtplib.SMTPRecipientsRefused() if error.recipients:
+            return _reply("recipient", error.recipients[0].code, error.recipients[0].message, final=True)
+        case aiosmtplib.SMTPDataError():
+            return _reply("message", error.code, error.message, final=True)
+        case aiosmtplib.SMTPAuthenticationError():
+            return _set_up(server, _reply("login", error.code, error.message, final=False))
+        case aiosmtplib.SMTPSenderRefused():
+            return _set_up(server, _reply("sender", error.code, error.message, final=False))
+        case aiosmtplib.SMTPResponseException():
+            return _reply("connection", error.code, error.message, final=False)
+        case ValueError():
+            return Failed(permanent=True, fault="reply", reason="address_not_sendable: the address cannot be written in an SMTP command")
+        case aiosmtplib.SMTPNotSupported():
+            return _set_up(server, Failed(permanent=False, fault="connection", reason=f"not_supported: {_short(error.message)}"))
+        case ssl.SSLError() | ssl.CertificateError():
+            words = getattr(error, "verify_message", "") or error.reason or "no TLS"
+            return _set_up(server, Failed(permanent=False, fault="connection", reason=f"tls: {server.for_humans}: {_short(words)}"))
+        case TimeoutError():
+            return Failed(permanent=False, fault="connection", reason=f"timeout: {server.for_humans} did not answer in time")
+        case _:
+            return Failed(
+                permanent=False, fault="connection", reason=f"connection: {server.for_humans}: {_short(str(error)) or type(error).__name__}"
+            )
+
+
+def _reply(stage: Literal["recipient", "message", "login", "sender", "connection"], code: int, text: str, *, final: bool) -> Failed:
+    said = f"{code} {_short(text)}".strip()
+    permanent = final and code >= _PERMANENT
+    return Failed(
+        permanent=permanent, fault="reply", reason=f"{stage}_{'refused' if code >= _PERMANENT else 'deferred'}: {said}", reply=said
+    )
+
+
+def _set_up(server: SmtpServer, failed: Failed) -> Failed:
+    logger.error("mail cannot leave, check the settings server=%s reason=%s", server.for_humans, failed.reason)
+    return failed
+
+
+def _short(text: str) -> str:
+    return " ".join("".join(character if character.isprintable() else " " for character in text).split())[:_LONGEST_REPLY]
