@@ -196,15 +196,17 @@ async def test_a_run_that_never_sent_a_heartbeat_is_left_alone() -> None:
     assert await watch.to(5_000) == []
 
 
-async def test_silence_is_measured_by_arrival_and_the_evidence_is_the_runs_own_time() -> None:
+@pytest.mark.parametrize("skew", [-86_400.0, 86_400.0])
+async def test_silence_is_measured_by_arrival_and_the_evidence_is_the_runs_own_time(skew: float) -> None:
     watch = Watch()
     await watch.assign()
-    await watch.heartbeat(time=at(-86_400))
-    assert await watch.to(59) == []
-    (claim,) = await watch.to(61)
+    await watch.to(30)
+    await watch.heartbeat(time=at(skew))
+    assert await watch.to(89) == []
+    (claim,) = await watch.to(91)
     evidence = change(claim).evidence
     assert evidence is not None
-    assert evidence.last_seen == at(-86_400)
+    assert evidence.last_seen == at(skew)
 
 
 async def test_active_runs_are_loaded_and_get_a_new_lease_from_the_start() -> None:
