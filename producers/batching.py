@@ -1,0 +1,130 @@
+"""Turns records of a journal into events: what was said stays alone, points that follow each other become one columnar event."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, cast
+
+from runherald.clock import from_micros
+from runherald.errors import InvalidEvent
+from runherald.events import AmlRunMetricEvent, Data, Event, MetricObject, TextPoint, new_event
+from runherald.producers.entries import Entry, Logged, Point, Said, Text, decode_entry, payload_of
+from runherald.producers.journal_folder import JournalHead
+
+MAX_POINTS = 1_000
+MAX_BYTES = 200_000
+"""Of a batch's records in the journal: as JSON they stay below what one message may hold, whatever the text."""
+
+Nonfinite = Literal["NaN", "Infinity", "-Infinity"]
+
+
+class Unreadable(NamedTuple):
+    """A record that no event can be made of."""
+
+    ordinal: int
+    reason: str
+
+
+class Batched(NamedTuple):
+    """Events in the order of the journal, and what no event could be made of."""
+
+    events: list[Event]
+    unreadable: list[Unreadable]
+
+
+def to_events(
+    records: Sequence[tuple[int, bytes]], head: JournalHead, *, max_points: int = MAX_POINTS, max_bytes: int = MAX_BYTES
+) -> Batched:
+    """Return the events of consecutive records. The id of each is fixed by the ordinal of its first record.
+
+    A gap in the ordinals (a loss) ends a batch, so that it shows in the events' sequences.
+    """
+    batched = Batched([], [])
+    open_batch: list[tuple[int, Entry]] = []
+    size = 0
+    for ordinal, payload in records:
+        try:
+            entry = decode_entry(payload)
+            alone = _event(head, ordinal, entry.time, payload_of(entry)) if isinstance(entry, Said) else None
+        except InvalidEvent as error:
+            _close(batched, open_batch, head)
+            batched.unreadable.append(Unreadable(ordinal, str(error)))
+            continue
+        follows = not open_batch or open_batch[-1][0] + 1 == ordinal
+        if alone is not None or not follows or len(open_batch) >= max_points or size + len(payload) > max_bytes:
+            _close(batched, open_batch, head)
+            size = 0
+        if alone is not None:
+            batched.events.append(alone)
+        else:
+            open_batch.append((ordinal, entry))
+            size += len(payload)
+    _close(batched, open_batch, head)
+    return batched
+
+
+def records_of(event: Event) -> int:
+    """Return how many records of the journal an event covers."""
+    return event.data.records if isinstance(event.data, AmlRunMetricEvent) else 1
+
+
+def _close(batched: Batched, entries: list[tuple[int, Entry]], head: JournalHead) -> None:
+    if entries:
+        first, _ = entries[0]
+        _, last = entries[-1]
+        batched.events.append(_event(head, first, last.time, _columns([entry for _, entry in entries])))
+        entries.clear()
+
+
+def _columns(entries: Sequence[Entry]) -> AmlRunMetricEvent:
+    series_of: dict[str, int] = {}
+    series: list[int] = []
+    steps: list[int] = []
+    times: list[int] = []
+    values: list[float] = []
+    nonfinite: dict[str, Nonfinite] = {}
+    texts: list[TextPoint] = []
+    objects: list[MetricObject] = []
+    descriptions: dict[str, str] = {}
+    for entry in entries:
+        match entry:
+            case Point(name, step, time, value):
+                series.append(series_of.setdefault(name, len(series_of)))
+                steps.append(step)
+                times.append(time)
+                if not math.isfinite(value):
+                    nonfinite[str(len(values))] = nonfinite_name(value)
+                    value = 0.0
+                values.append(value)
+            case Text(name, step, time, text):
+                texts.append(TextPoint(name=name, step=step, time=time, text=text))
+            case Logged(name, step, time, kind, logged):
+                objects.append(MetricObject(name=name, kind=cast(Literal["row"], kind), step=step, time=time, value=logged))
+            case Said():
+                raise AssertionError("what was said is an event of its own")
+        if entry.description:
+            descriptions[entry.name] = entry.description
+    return AmlRunMetricEvent(
+        records=len(entries),
+        names=tuple(series_of),
+        series=series,
+        steps=steps,
+        times=times,
+        values=values,
+        nonfinite=nonfinite,
+        texts=tuple(texts),
+        objects=tuple(objects),
+        descriptions=descriptions,
+    )
+
+
+def nonfinite_name(value: float) -> Nonfinite:
+    """Return how JSON says a number that it does not have."""
+    if math.isnan(value):
+        return "NaN"
+    return "Infinity" if value > 0 else "-Infinity"
+
+
+def _event(head: JournalHead, ordinal: int, time: int, data: Data) -> Event:
+    return new_event(data, workspace=head.workspace, run_id=head.run_id, producer=head.producer, sequence=ordinal, time=from_micros(time))

@@ -1,0 +1,171 @@
+"""The journal: what a producer said, kept on the disk before anybody else hears of it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+from runherald.producers.frames import frame
+from runherald.producers.journal_folder import JournalFolder, JournalHead
+from runherald.producers.owner_lock import OwnerLock
+
+SEGMENT_BYTES = 8 * 1024 * 1024
+BACKLOG_BYTES = 32 * 1024 * 1024
+_RETRY_SECONDS = 5.0
+
+_log = logging.getLogger("runherald.journal")
+
+
+class Journal:
+    """Appends records, one `write` each, to files that outlive the process. Callers hold `lock` around every call.
+
+    When the disk does not take a record (full, read-only) it is kept in memory, up to `backlog_bytes`, and is sent from there; the disk is
+    tried again once the memory is empty. `problem` says so, once in the program's log as well. What does not fit is counted as `lost`.
+    No method raises for a fault of the disk.
+
+    Attributes:
+        next_ordinal: how many records were appended: the ordinal of the next.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        head: JournalHead,
+        *,
+        segment_bytes: int = SEGMENT_BYTES,
+        backlog_bytes: int = BACKLOG_BYTES,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.head = head
+        self.folder = JournalFolder.of(home, head)
+        self.lock = threading.Lock()
+        self.next_ordinal = 0
+        self.lost = 0
+        self.problem = ""
+        self._segment_bytes = segment_bytes
+        self._backlog_bytes = backlog_bytes
+        self._monotonic = monotonic
+        self._retry_at = 0.0
+        self._owner: OwnerLock | None = None
+        self._descriptor: int | None = None
+        self._size = 0
+        self._backlog: deque[tuple[int, bytes]] = deque()
+        self._backlog_size = 0
+        try:
+            self._owner = self.folder.create(head)
+            self._open_segment()
+        except OSError as error:
+            self._failed(error)
+
+    @property
+    def on_disk(self) -> bool:
+        """Whether the last record went to the disk."""
+        return self._descriptor is not None and not self._backlog
+
+    def append(self, payload: bytes) -> None:
+        """Keep a record."""
+        if self._descriptor is None or self._backlog:
+            self._append_slowly(payload)
+            return
+        data = frame(self.next_ordinal, payload)
+        try:
+            written = os.write(self._descriptor, data)
+        except OSError as error:
+            self._failed(error)
+            self._remember(payload)
+            return
+        if written != len(data):
+            self._cut_off(written)
+            self._remember(payload)
+            return
+        self.next_ordinal += 1
+        self._size += written
+        if self._size >= self._segment_bytes:
+            self._rotate()
+
+    def backlog(self, start: int) -> list[tuple[int, bytes]]:
+        """Return the records from an ordinal on that are in memory only."""
+        return [(ordinal, payload) for ordinal, payload in self._backlog if ordinal >= start]
+
+    def forget(self, following: int) -> None:
+        """Drop records below an ordinal from memory: they are acknowledged."""
+        while self._backlog and self._backlog[0][0] < following:
+            self._backlog_size -= len(self._backlog.popleft()[1])
+
+    def close(self) -> None:
+        """Close the files and let go of the lock; the journal stays."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+        if self._owner is not None:
+            self._owner.release()
+            self._owner = None
+
+    def _append_slowly(self, payload: bytes) -> None:
+        if self._backlog or self._monotonic() < self._retry_at or not self._reopen():
+            self._remember(payload)
+            return
+        _log.info("journal_on_disk_again path=%s", self.folder.path)
+        self.problem = ""
+        self.append(payload)
+
+    def _reopen(self) -> bool:
+        try:
+            if self._owner is None:
+                self._owner = self.folder.create(self.head)
+            if self._descriptor is None:
+                self._open_segment()
+        except OSError as error:
+            self._failed(error)
+            return False
+        return True
+
+    def _open_segment(self) -> None:
+        path = self.folder.segment(self.next_ordinal)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+        self._descriptor = os.open(path, flags, 0o600)
+        self._size = os.fstat(self._descriptor).st_size
+
+    def _rotate(self) -> None:
+        full = self._descriptor
+        try:
+            self._open_segment()
+        except OSError as error:
+            self._descriptor = full
+            self._failed(error)
+            return
+        if full is not None:
+            os.close(full)
+
+    def _cut_off(self, written: int) -> None:
+        assert self._descriptor is not None
+        try:
+            os.ftruncate(self._descriptor, self._size)
+        except OSError:
+            self._size += written
+        self._failed(OSError("the disk took a part of a record only"))
+
+    def _remember(self, payload: bytes) -> None:
+        if self._backlog_size + len(payload) > self._backlog_bytes:
+            if not self.lost:
+                _log.error("journal_full run=%s kept_bytes=%d: records are lost from here on", self.head.run_id, self._backlog_size)
+            self.lost += 1
+        else:
+            self._backlog.append((self.next_ordinal, payload))
+            self._backlog_size += len(payload)
+        self.next_ordinal += 1
+
+    def _failed(self, error: OSError) -> None:
+        self._retry_at = self._monotonic() + _RETRY_SECONDS
+        if not self.problem:
+            _log.warning(
+                "journal_not_on_disk path=%s reason=%r: kept in memory, which a kill loses; free space, or set RUNHERALD_HOME",
+                self.folder.path,
+                error.strerror or str(error),
+            )
+        self.problem = f"{self.folder.path}: {error.strerror or error}; records are kept in memory until the disk takes them"

@@ -1,0 +1,180 @@
+"""What one journal still has to send."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import msgspec
+
+from runherald.api import Rejected
+from runherald.events import Event
+from runherald.producers.batching import MAX_POINTS, Unreadable, to_events
+from runherald.producers.journal import Journal
+from runherald.producers.journal_folder import JournalFolder, JournalHead
+from runherald.producers.journal_reader import DamagedStretch, JournalReader
+from runherald.producers.owner_lock import OwnerLock
+from runherald.wire import encode_batch
+
+_log = logging.getLogger("runherald.shipper")
+
+Beat = Callable[[float, bool], None]
+"""Journals a heartbeat if one is due; given the time (seconds, monotonic) and whether the one before is acknowledged."""
+
+
+class Outbox:
+    """Hands out a journal's events in order and keeps how far they are acknowledged. Used by the shipper's thread alone.
+
+    It belongs to the live journal of this process, or to one whose owner is dead (`lock`, held until `finish`).
+
+    Attributes:
+        acknowledged: the ordinal of the first record that is not yet acknowledged.
+        closed: nothing will be appended any more.
+        cancel_requested: somebody asked to cancel the run.
+        rejected: how many events the server refused.
+        damaged: how many stretches could not be read.
+    """
+
+    def __init__(self, head: JournalHead, folder: JournalFolder, *, journal: Journal | None = None, lock: OwnerLock | None = None) -> None:
+        self.head = head
+        self.folder = folder
+        self.journal = journal
+        self.acknowledged = folder.acknowledged() if journal is None else 0
+        self.closed = journal is None
+        self.beat: Beat | None = None
+        self.cancel_requested = False
+        self.rejected = 0
+        self.damaged = 0
+        self._lock = lock
+        self._reader = JournalReader(folder, self.acknowledged)
+        self._read_to = self.acknowledged
+        self._pending: list[Event] = []
+        self._told: set[str] = set()
+        self._exhausted = False
+
+    @classmethod
+    def adopt(cls, folder: JournalFolder) -> Outbox:
+        """Take over a journal whose owner is dead.
+
+        Raises:
+            BlockingIOError: the owner lives.
+            InvalidInput: the head is damaged.
+            OSError: the files cannot be read or locked.
+        """
+        head = folder.head()
+        lock = folder.lock()
+        return cls(head, folder, lock=lock)
+
+    @property
+    def behind(self) -> int:
+        """How many records are not acknowledged; of a dead journal, those that were read already."""
+        end = self._read_to if self.journal is None else self.journal.next_ordinal
+        return end - self.acknowledged
+
+    def pending(self, max_records: int = MAX_POINTS) -> list[Event]:
+        """Return the next events, the same ones until they are acknowledged.
+
+        Raises:
+            OSError: the journal cannot be read.
+        """
+        if self._pending:
+            return self._pending
+        if self.journal is not None and self.journal.next_ordinal == self._read_to:
+            return []
+        records = self._read(max_records)
+        if not records:
+            self._exhausted = self.journal is None
+            return []
+        batched = to_events(records, self.head)
+        self._read_to = records[-1][0] + 1
+        for unreadable in batched.unreadable:
+            self._keep_unreadable(unreadable)
+        if not batched.events:
+            self._advance(self._read_to)
+        self._pending = batched.events
+        return self._pending
+
+    def acknowledge(self, rejected: list[Rejected]) -> None:
+        """Count the pending events as sent, apart from the refused: these are kept, with the reason. `index` is the place in `pending`."""
+        for refusal in rejected:
+            self._keep_rejected(self._pending[refusal.index], refusal)
+        self._pending = []
+        self._advance(self._read_to)
+
+    def finish(self) -> None:
+        """Let go of the journal, and remove it if all of it is acknowledged."""
+        complete = not self.behind and (self._exhausted or self.journal is not None)
+        if self.journal is not None:
+            with self.journal.lock:
+                self.journal.close()
+        try:
+            if complete:
+                self.folder.discard()
+        except OSError as error:
+            self._tell("discard", "journal_not_removed path=%s reason=%r", self.folder.path, str(error))
+        if self._lock is not None:
+            self._lock.release()
+
+    def _read(self, limit: int) -> list[tuple[int, bytes]]:
+        records = self._reader.read(limit) if self.folder.path.is_dir() else []
+        journal = self.journal
+        if journal is not None and len(records) < limit and not journal.on_disk:
+            with journal.lock:  # nothing is appended now: what the disk has comes before what the memory has
+                if self.folder.path.is_dir():
+                    records += self._reader.read(limit - len(records))
+                if len(records) < limit:
+                    following = records[-1][0] + 1 if records else self._read_to
+                    records += journal.backlog(following)[: limit - len(records)]
+        for stretch in self._reader.damaged:
+            self._keep_damaged(stretch)
+        self._reader.damaged.clear()
+        return records
+
+    def _advance(self, following: int) -> None:
+        self.acknowledged = following
+        if self.journal is not None:
+            with self.journal.lock:
+                self.journal.forget(following)
+        try:
+            if self.folder.path.is_dir():
+                self.folder.acknowledge(following)
+        except OSError as error:
+            self._tell("acknowledge", "journal_not_marked path=%s reason=%r: it will be sent again", self.folder.path, str(error))
+
+    def _keep_rejected(self, event: Event, refusal: Rejected) -> None:
+        self.rejected += 1
+        event_json = msgspec.Raw(encode_batch([event])[1:-1])
+        self._keep({"field": refusal.field, "reason": refusal.reason, "event": event_json})
+        self._tell(
+            "rejected", "event_rejected run=%s type=%s reason=%r kept_in=%s", event.run_id, event.type, refusal.reason, self.folder.path
+        )
+
+    def _keep_unreadable(self, unreadable: Unreadable) -> None:
+        self.rejected += 1
+        self._keep({"field": f"record {unreadable.ordinal}", "reason": unreadable.reason})
+        self._tell("rejected", "record_unreadable run=%s ordinal=%d reason=%r", self.head.run_id, unreadable.ordinal, unreadable.reason)
+
+    def _keep_damaged(self, stretch: DamagedStretch) -> None:
+        self.damaged += 1
+        try:
+            kept = self.folder.keep_damaged(stretch.segment, stretch.start, stretch.content)
+        except OSError as error:
+            self._tell("keep", "journal_damaged path=%s offset=%d not_kept=%r", stretch.segment, stretch.start, str(error))
+            return
+        _log.warning("journal_damaged path=%s offset=%d bytes=%d kept_in=%s", stretch.segment, stretch.start, len(stretch.content), kept)
+
+    def _keep(self, line: dict[str, object]) -> None:
+        try:
+            self.folder.reject(msgspec.json.encode(line))
+        except OSError as error:
+            self._tell("keep", "rejected_not_kept path=%s reason=%r", self.folder.path, str(error))
+
+    def _tell(self, topic: str, message: str, *values: object) -> None:
+        if topic not in self._told:
+            self._told.add(topic)
+            _log.warning(message, *values)
+
+
+def share(rejected: list[Rejected], first: int, count: int) -> list[Rejected]:
+    """Return those of a batch's refusals that fall to `count` events from `first` on, counted from there."""
+    return [msgspec.structs.replace(one, index=one.index - first) for one in rejected if first <= one.index < first + count]

@@ -1,0 +1,264 @@
+"""The shipper: one thread that sends what journals hold, and marks what was acknowledged."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from runherald.errors import InvalidInput, RunheraldError, Unreachable
+from runherald.events import Event
+from runherald.producers.batching import MAX_POINTS
+from runherald.producers.journal_folder import journal_folders
+from runherald.producers.outbox import Outbox, share
+from runherald.producers.transport import Sent, Transport
+from runherald.records import Position
+
+LINGER_SECONDS = 0.2
+BACKOFF_SECONDS = 0.5
+BACKOFF_CAP_SECONDS = 30.0
+ADOPT_SECONDS = 30.0
+MAX_EVENTS = 500
+_ADOPTED_AT_ONCE = 4
+
+_log = logging.getLogger("runherald.shipper")
+
+
+class Shipper:
+    """Sends the events of the journals it is given, and when these have none, what dead processes left under `home`.
+
+    `step` does one round and is all there is to test; the thread calls it every 200 ms while a journal is open, and at once when it is
+    urgent. A fault of the transport is told once, waited out with back-off and jitter, and raised to nobody.
+
+    Args:
+        home: where dead journals are looked for; None for nowhere.
+        destination: only dead journals meant for it are sent.
+        saw: told where acknowledged events stand.
+        monotonic: seconds that never go back.
+        jitter: a number from 0 to 1.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        *,
+        home: Path | None = None,
+        destination: str = "",
+        saw: Callable[[Sequence[Position]], None] | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._transport = transport
+        self._home = home
+        self._destination = destination
+        self._saw = saw
+        self._monotonic = monotonic
+        self._jitter = jitter
+        self._live: list[Outbox] = []
+        self._adopted: list[Outbox] = []
+        self._adopt_at = monotonic()
+        self._sick: set[Path] = set()
+        self._failures = 0
+        self._retry_at = 0.0
+        self._changed = threading.Condition()
+        self._urgent = False
+        self._stopped = False
+        self._thread: threading.Thread | None = None
+        self.attempts_failed = 0
+        self.delivered = 0
+        self.last_error: RunheraldError | None = None
+
+    def add(self, outbox: Outbox) -> None:
+        """Send a live journal's events from now on."""
+        with self._changed:
+            self._live.append(outbox)
+            if self._thread is None and not self._stopped:
+                self._thread = threading.Thread(target=self._run, name="runherald-shipper", daemon=True)
+                self._thread.start()
+            self._changed.notify_all()
+
+    def hurry(self) -> None:
+        """Send now: neither the linger nor the back-off is waited for."""
+        with self._changed:
+            self._urgent = True
+            self._changed.notify_all()
+
+    def flush(self, outbox: Outbox, timeout_seconds: float, *, give_up: bool = False) -> bool:
+        """Wait until all that an outbox's journal holds now is acknowledged; say whether it is.
+
+        `give_up`: stop waiting at the first attempt that fails, too.
+        """
+        return self._wait([outbox], timeout_seconds, give_up=give_up)
+
+    def drain(self, timeout_seconds: float) -> int:
+        """Wait until the live journals are sent and return how many records are not. Where nobody was ever reached, one attempt is all."""
+        outboxes = list(self._live)
+        self._wait(outboxes, timeout_seconds, give_up=not self.delivered)
+        return sum(outbox.behind for outbox in outboxes)
+
+    def stop(self, timeout_seconds: float = 5.0) -> None:
+        """End the thread, close the transport and let go of the journals; what is not sent stays in them."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(timeout_seconds)
+            if self._thread.is_alive():
+                return  # still in a call of the transport: the process ends around it
+        for outbox in [*self._live, *self._adopted]:
+            outbox.finish()
+        self._live, self._adopted = [], []
+        self._transport.close()
+
+    def abandon(self) -> None:
+        """In a forked child: forget the parent's journals. Its thread is not here."""
+        self._stopped = True
+        self._live, self._adopted, self._thread = [], [], None
+        self._changed = threading.Condition()
+
+    def step(self, *, urgent: bool = False) -> float | None:
+        """Do one round: heartbeats, one batch, acknowledgements. Return after how many seconds the next is due; None for not by itself."""
+        now = self._monotonic()
+        for outbox in self._live:
+            if outbox.beat is not None:
+                outbox.beat(now, outbox.behind == 0)
+        if now < self._retry_at and not urgent:
+            return self._retry_at - now
+        batch = self._gather()
+        if not batch:
+            self._let_go()
+            if not self._adopt(now):
+                return LINGER_SECONDS if self._live else None
+            return 0.0
+        if not self._send(batch):
+            return self._retry_at - now
+        self._let_go()
+        full = any(outbox.behind >= MAX_POINTS for outbox in self._live)
+        return 0.0 if full or self._adopted else LINGER_SECONDS
+
+    def _run(self) -> None:
+        pid = os.getpid()
+        delay: float | None = 0.0
+        while os.getpid() == pid:
+            with self._changed:
+                if not self._stopped and not self._urgent and delay != 0.0:
+                    self._changed.wait(delay)
+                if self._stopped:
+                    return
+                urgent, self._urgent = self._urgent, False
+            try:
+                delay = self.step(urgent=urgent)
+            except Exception as error:  # the thread's edge: whatever it is, the training goes on and the journal keeps its records
+                self._failed(RunheraldError(f"the shipper stumbled: {type(error).__name__}: {error}"))
+                _log.exception("shipper_error")
+                delay = max(self._retry_at - self._monotonic(), LINGER_SECONDS)
+            with self._changed:
+                self._changed.notify_all()
+
+    def _gather(self) -> list[tuple[Outbox, list[Event]]]:
+        batch: list[tuple[Outbox, list[Event]]] = []
+        room = MAX_EVENTS
+        for outboxes in (self._live, self._adopted):
+            for outbox in list(outboxes):
+                events = self._pending(outbox)
+                if events:
+                    batch.append((outbox, events))
+                    room -= len(events)
+                if room <= 0:
+                    return batch
+            if batch:
+                break  # what others left has time
+        return batch
+
+    def _pending(self, outbox: Outbox) -> list[Event]:
+        try:
+            return outbox.pending()
+        except OSError as error:
+            if outbox.folder.path not in self._sick:
+                self._sick.add(outbox.folder.path)
+                _log.warning("journal_unreadable path=%s reason=%r", outbox.folder.path, str(error))
+            return []
+
+    def _send(self, batch: list[tuple[Outbox, list[Event]]]) -> bool:
+        try:
+            sent = self._transport.send([event for _, events in batch for event in events])
+        except RunheraldError as error:
+            self._failed(error)
+            return False
+        if self._failures:
+            _log.info("shipper_reached_again after_attempts=%d", self._failures)
+        self._failures, self._retry_at, self.last_error = 0, 0.0, None
+        self.delivered += sum(len(events) for _, events in batch)
+        self._acknowledge(batch, sent)
+        return True
+
+    def _acknowledge(self, batch: list[tuple[Outbox, list[Event]]], sent: Sent) -> None:
+        if self._saw is not None and sent.positions:
+            self._saw(sent.positions)
+        first = 0
+        for outbox, events in batch:
+            outbox.acknowledge(share(list(sent.rejected), first, len(events)))
+            first += len(events)
+        asked = set(sent.cancel_requested)
+        for outbox in self._live:
+            if outbox.head.run_id in asked:
+                outbox.cancel_requested = True
+
+    def _failed(self, error: RunheraldError) -> None:
+        self.attempts_failed += 1
+        self._failures += 1
+        wait = min(BACKOFF_CAP_SECONDS, BACKOFF_SECONDS * 2 ** min(self._failures - 1, 10))
+        self._retry_at = self._monotonic() + wait * (0.5 + self._jitter() / 2)
+        if self.last_error is None or type(self.last_error) is not type(error):
+            level = logging.INFO if isinstance(error, Unreachable) else logging.WARNING
+            _log.log(level, "shipper_waits reason=%r: nothing is lost, it is sent later", str(error))
+        self.last_error = error
+
+    def _let_go(self) -> None:
+        for outboxes in (self._live, self._adopted):
+            for outbox in [one for one in outboxes if one.closed and not one.behind]:
+                if outbox.journal is None and outbox.folder.path not in self._sick and self._pending(outbox):
+                    continue
+                outbox.finish()
+                outboxes.remove(outbox)
+
+    def _adopt(self, now: float) -> bool:
+        """Take on journals of dead processes, if it is time to look; say whether there are any."""
+        if self._home is None or self._adopted or now < self._adopt_at:
+            return bool(self._adopted)
+        self._adopt_at = now + ADOPT_SECONDS
+        ours = {outbox.folder.path for outbox in self._live}
+        for folder in journal_folders(self._home):
+            if folder.path in ours or folder.path in self._sick:
+                continue
+            try:
+                if folder.head().destination != self._destination:
+                    continue
+                self._adopted.append(Outbox.adopt(folder))
+            except BlockingIOError:
+                continue  # its owner lives
+            except (OSError, InvalidInput) as error:
+                self._sick.add(folder.path)
+                _log.warning("journal_unreadable path=%s reason=%r", folder.path, str(error))
+            if len(self._adopted) >= _ADOPTED_AT_ONCE:
+                self._adopt_at = now
+                break
+        return bool(self._adopted)
+
+    def _wait(self, outboxes: Sequence[Outbox], timeout_seconds: float, *, give_up: bool) -> bool:
+        targets = [(outbox, outbox.acknowledged + outbox.behind) for outbox in outboxes]
+        deadline = self._monotonic() + timeout_seconds
+        failed = self.attempts_failed
+        with self._changed:
+            self._urgent = True
+            self._changed.notify_all()
+            while any(outbox.acknowledged < target for outbox, target in targets):
+                left = deadline - self._monotonic()
+                if left <= 0 or self._stopped or (give_up and self.attempts_failed > failed):
+                    return False
+                self._changed.wait(min(left, 1.0))
+        return True

@@ -1,0 +1,106 @@
+"""Sends what dead processes left in their journals: `runherald sync`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from msgspec import Struct
+
+from runherald.errors import InvalidInput, RunheraldError
+from runherald.producers.journal_folder import JournalFolder, journal_folders
+from runherald.producers.outbox import Outbox
+from runherald.producers.transport import Transport
+
+
+class JournalSynced(Struct, frozen=True, kw_only=True):
+    """What became of one journal. `state`: sent, held (its process lives), elsewhere (meant for another server), unreadable, or waiting
+    (the transport failed); `reason` says more. Counts: events sent, of these refused, and stretches that held no whole record."""
+
+    path: Path
+    run_id: str
+    state: str
+    reason: str = ""
+    events: int = 0
+    rejected: int = 0
+    damaged: int = 0
+
+
+class SyncReport(Struct, frozen=True, kw_only=True):
+    """What became of the journals under a home, the oldest first."""
+
+    journals: list[JournalSynced]
+
+    @property
+    def events(self) -> int:
+        """How many events were sent, the refused ones included."""
+        return sum(journal.events for journal in self.journals)
+
+    @property
+    def rejected(self) -> int:
+        """How many events were refused; they stand in `rejected.jsonl` beside their journal."""
+        return sum(journal.rejected for journal in self.journals)
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is left but what live processes send themselves."""
+        return all(journal.state in ("sent", "held") for journal in self.journals)
+
+
+def sync(home: Path, transport: Transport, *, destination: str = "") -> SyncReport:
+    """Send all journals under a home whose owners are dead, and remove those that are acknowledged.
+
+    `destination`: only those meant for this URL; all when it is empty. A transport that fails ends it: the report says what is left.
+    """
+    journals: list[JournalSynced] = []
+    failed = ""
+    for folder in journal_folders(home.expanduser()):
+        one = _describe(folder, failed, destination)
+        if one is None:
+            one = _send(folder, transport)
+            failed = one.reason if one.state == "waiting" else ""
+        journals.append(one)
+    return SyncReport(journals=journals)
+
+
+def _describe(folder: JournalFolder, failed: str, destination: str) -> JournalSynced | None:
+    """Return what is to say of a journal that is not to be sent; None for one that is."""
+    try:
+        head = folder.head()
+    except (OSError, InvalidInput) as error:
+        return JournalSynced(path=folder.path, run_id="", state="unreadable", reason=str(error))
+    if destination and head.destination != destination:
+        return JournalSynced(path=folder.path, run_id=head.run_id, state="elsewhere", reason=f"is meant for {head.destination}")
+    if failed:
+        return JournalSynced(path=folder.path, run_id=head.run_id, state="waiting", reason=failed)
+    return None
+
+
+def _send(folder: JournalFolder, transport: Transport) -> JournalSynced:
+    run_id = folder.head().run_id
+    try:
+        outbox = Outbox.adopt(folder)
+    except BlockingIOError:
+        return JournalSynced(path=folder.path, run_id=run_id, state="held", reason="its process lives and sends it itself")
+    except (OSError, InvalidInput) as error:
+        return JournalSynced(path=folder.path, run_id=run_id, state="unreadable", reason=str(error))
+    events, state, reason = 0, "sent", ""
+    try:
+        for count in _batches(outbox, transport):
+            events += count
+    except RunheraldError as error:
+        state, reason = "waiting", str(error)
+    except OSError as error:
+        state, reason = "unreadable", str(error)
+    finally:
+        outbox.finish()
+    return JournalSynced(
+        path=folder.path, run_id=run_id, state=state, reason=reason, events=events, rejected=outbox.rejected, damaged=outbox.damaged
+    )
+
+
+def _batches(outbox: Outbox, transport: Transport) -> Iterator[int]:
+    while events := outbox.pending():
+        sent = transport.send(events)
+        outbox.acknowledge(list(sent.rejected))
+        yield len(events)
