@@ -1,0 +1,104 @@
+"""The local ClickHouse answers clickhouse-connect as a server would, and fails as it is told."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from uuid import uuid4
+
+import clickhouse_connect
+import numpy as np
+import pytest
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
+
+from runherald.deploy.local_clickhouse import LocalClickHouse
+
+TOKEN = {"insert_deduplication_token": "t", "async_insert": 0, "insert_deduplicate": 1}
+
+
+@pytest.fixture
+def client(clickhouse: LocalClickHouse) -> Iterator[Client]:
+    database = f"test_{uuid4().hex}"
+    connection = clickhouse_connect.get_client(host="127.0.0.1", port=clickhouse.port, compress=False)
+    connection.command(f"CREATE DATABASE {database}")
+    connection.database = database
+    connection.command(
+        "CREATE TABLE t (a Int64, b String) ENGINE = MergeTree ORDER BY a SETTINGS non_replicated_deduplication_window = 100"
+    )
+    yield connection
+    connection.command(f"DROP DATABASE {database}")
+    connection.close()
+
+
+def test_rows_and_numpy_columns_go_in_and_come_back(client: Client) -> None:
+    client.insert("t", [[1, "a"], [2, "tab\tand\nline"]], column_names=["a", "b"])
+    client.insert("t", [np.arange(3, 6), ["x", "y", "ü"]], column_names=["a", "b"], column_oriented=True)
+    assert client.query("SELECT a, b FROM t WHERE a >= {least:Int64} ORDER BY a", {"least": 2}).result_rows == [
+        (2, "tab\tand\nline"),
+        (3, "x"),
+        (4, "y"),
+        (5, "ü"),
+    ]
+
+
+def test_an_insert_sent_again_with_its_token_is_stored_once(client: Client, clickhouse: LocalClickHouse) -> None:
+    if not clickhouse.gateway:
+        pytest.skip("a real server cannot be told to lose a reply")
+    clickhouse.faults(lose_reply_after_insert=1)
+    with pytest.raises(ClickHouseError):
+        client.insert("t", [[1, "a"]], column_names=["a", "b"], settings=TOKEN)
+    client.insert("t", [[1, "a"]], column_names=["a", "b"], settings=TOKEN)
+    assert client.command("SELECT count() FROM t") == 1
+    assert clickhouse.faults()["lose_reply_after_insert"] == 0
+
+
+def test_it_answers_500_as_often_as_told(client: Client, clickhouse: LocalClickHouse) -> None:
+    if not clickhouse.gateway:
+        pytest.skip("a real server cannot be told to fail")
+    clickhouse.faults(answer_500=1)
+    with pytest.raises(DatabaseError) as raised:
+        client.command("SELECT 1")
+    assert raised.value.code == 999
+    assert client.command("SELECT 1") == 1
+
+
+@pytest.mark.parametrize(
+    ("query", "settings", "code"), [("SELECT nope", {}, 47), ("DROP TABLE t", {"readonly": 1}, 164), ("SELEC 1", {}, 62)]
+)
+def test_an_error_has_its_code(client: Client, query: str, settings: dict[str, int], code: int) -> None:
+    with pytest.raises(DatabaseError) as raised:
+        client.command(query, settings=settings)
+    assert raised.value.code == code
+
+
+def test_settings_of_one_request_do_not_reach_the_next(client: Client) -> None:
+    assert client.command("SELECT getSetting('max_threads')", settings={"max_threads": 3}) == 3
+    assert client.command("SELECT getSetting('max_threads')") != 3
+
+
+def test_another_process_sees_what_this_one_wrote(client: Client, clickhouse: LocalClickHouse) -> None:
+    client.insert("t", [[7, "seven"]], column_names=["a", "b"])
+    script = (
+        "import clickhouse_connect, sys\n"
+        "client = clickhouse_connect.get_client(host='127.0.0.1', port=int(sys.argv[1]), database=sys.argv[2], compress=False)\n"
+        "print(client.command('SELECT b FROM t'))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(clickhouse.port), str(client.database)], capture_output=True, text=True, check=True, timeout=30
+    )
+    assert done.stdout.strip() == "seven"
+
+
+def test_a_killed_one_comes_back_with_its_data(tmp_path_factory: pytest.TempPathFactory) -> None:
+    with LocalClickHouse(tmp_path_factory.mktemp("killed")) as server:
+        connection = clickhouse_connect.get_client(host="127.0.0.1", port=server.port, compress=False)
+        connection.command("CREATE TABLE default.kept (a Int64) ENGINE = MergeTree ORDER BY a")
+        connection.insert("default.kept", [[1]], column_names=["a"])
+        connection.close()
+        server.kill()
+        server.start()
+        connection = clickhouse_connect.get_client(host="127.0.0.1", port=server.port, compress=False)
+        assert connection.command("SELECT count() FROM default.kept") == 1
+        connection.close()
