@@ -14,10 +14,10 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import cast
 
-from runherald.cli import options, query, run, status
+from runherald.cli import migrate, options, query, rules, run, status, topics, up, worker
 from runherald.errors import RunheraldError
 
-COMMANDS = (run, query, status)
+COMMANDS = (up, run, query, status, rules, worker, topics, migrate)
 
 INTERRUPTED = 130
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 from pathlib import Path
 from typing import Any, TextIO, cast
@@ -63,6 +63,8 @@ def to_data(value: object) -> Any:
             return {field.name: to_data(getattr(value, field.name)) for field in fields(value)}
         case Enum():
             return to_data(value.value)
+        case timedelta():
+            return value.total_seconds()
         case datetime():
             return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
         case Path():
