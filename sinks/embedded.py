@@ -6,9 +6,15 @@ import fcntl
 import threading
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from runherald.errors import SettingsError, Unreachable
 from runherald.sinks.access import write_access_files
+from runherald.sinks.errors import describe_engine_error
+
+if TYPE_CHECKING:
+    from chdb.state.sqlitelike import Connection
 
 
 class EmbeddedEngine:
@@ -18,20 +24,25 @@ class EmbeddedEngine:
         folder: the data folder.
         config: the configuration file to open connections with.
         databases: the databases whose views users may query, fixed when the engine opened.
+        connection_text: what `chdb.connect` takes to open one more connection.
     """
 
     def __init__(self, folder: Path, config: Path, databases: frozenset[str]) -> None:
         self.folder = folder
         self.config = config
         self.databases = databases
+        self.connection_text = f"{folder}?config-file={quote(str(config), safe='')}"
         self.users = 1
+        # The engine lets go of the folder when no connection is open, so one stays.
+        self._anchor = _connect(folder, self.connection_text)
 
     def release(self) -> None:
-        """Say that one user is done. The engine lets go of the folder when its last connection is closed."""
+        """Say that one user is done. The folder is free when the last has said so."""
         global _open
         with _lock:
             self.users -= 1
-            if self.users == 0 and _open is self:
+            if self.users == 0:
+                self._anchor.close()
                 _open = None
 
 
@@ -54,7 +65,6 @@ def open_engine(folder: Path, databases: Iterable[str]) -> EmbeddedEngine:
                 raise SettingsError(f"history: this process already uses the folder {_open.folder}; it cannot open {folder} as well")
             _open.users += 1
             return _open
-        _require_chdb()
         granted = frozenset(databases)
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -66,11 +76,16 @@ def open_engine(folder: Path, databases: Iterable[str]) -> EmbeddedEngine:
         return _open
 
 
-def _require_chdb() -> None:
+def _connect(folder: Path, connection_text: str) -> Connection:
     try:
-        import chdb  # noqa: F401 (loads 500 MB, and only the embedded form needs it)
+        import chdb  # here: it loads 500 MB, and only the embedded form needs it
     except ImportError as error:
         raise SettingsError("history: the embedded engine is not installed; run: pip install 'runherald[embedded]'") from error
+    try:
+        connection: Connection = chdb.connect(connection_text)
+    except RuntimeError as error:
+        raise Unreachable(f"history: the engine cannot open the folder {folder}; it says: {describe_engine_error(str(error))}") from error
+    return connection
 
 
 def _refuse_held(folder: Path) -> None:

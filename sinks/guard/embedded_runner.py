@@ -13,17 +13,20 @@ import chdb
 from chdb.state.sqlitelike import Connection
 
 from runherald.api import QueryAnswer
+from runherald.errors import SettingsError
 from runherald.sinks.connection import HistoryDatabase
 from runherald.sinks.embedded import EmbeddedEngine
 from runherald.sinks.guard.answer import FORMAT, OUTPUT_SETTINGS, AnswerBuilder, QueryLimits
 from runherald.sinks.guard.checked import CheckedQuery
 from runherald.sinks.guard.failure import query_failed
 from runherald.sinks.guard.limits import engine_limits
+from runherald.sinks.guard.server_user import excess_grants
 
 log = logging.getLogger(__name__)
 
 # How long the engine's own limit may be late: it looks between blocks.
 _GRACE_SECONDS = 1.0
+_WRITER_GRANT = "GRANT writer TO default"
 
 
 class EmbeddedRunner:
@@ -31,7 +34,27 @@ class EmbeddedRunner:
 
     def __init__(self, history: HistoryDatabase, engine: EmbeddedEngine) -> None:
         self._history = history
-        self._connection_text = f"{engine.folder}?config-file={engine.config}"
+        self._engine = engine
+
+    def check_user(self) -> None:
+        """Check that a connection without a role can read the views and nothing else.
+
+        Raises:
+            SettingsError: it can do more, or it cannot read the views of this database.
+        """
+        where = f"history {self._history.url_for_humans}"
+        if self._history.database not in self._engine.databases:
+            raise SettingsError(f"{where}: database {self._history.database} was not named when the folder was opened, so queries are off")
+        connection: Connection = chdb.connect(self._engine.connection_text)
+        try:
+            connection.query("SET ROLE NONE")
+            grants = connection.query("SHOW GRANTS", "TSVRaw").bytes().decode().splitlines()
+        finally:
+            connection.close()
+        # The role itself is granted, and not in force.
+        excess = excess_grants((grant for grant in grants if grant != _WRITER_GRANT), databases=self._engine.databases)
+        if excess:
+            raise SettingsError(f"{where}: the access control of the folder is not in force ({excess[0][:120]}); open the folder afresh")
 
     def run(self, query: CheckedQuery, limits: QueryLimits) -> QueryAnswer:
         """Run a query and return its answer, cut at the limits.
@@ -42,7 +65,7 @@ class EmbeddedRunner:
         tag = f"guard-{uuid.uuid4()}"
         watchdog = threading.Timer(limits.seconds + _GRACE_SECONDS, self._kill, (tag,))
         watchdog.daemon = True
-        connection: Connection = chdb.connect(self._connection_text)
+        connection: Connection = chdb.connect(self._engine.connection_text)
         try:
             self._restrict(connection, limits, tag)
             watchdog.start()

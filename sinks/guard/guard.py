@@ -48,7 +48,7 @@ class QueryGuard:
         *,
         database: str,
         limits: QueryLimits,
-        at_once: int = _AT_ONCE,
+        at_once: int,
     ) -> None:
         self._parser = parser
         self._vocabulary = vocabulary
@@ -58,13 +58,14 @@ class QueryGuard:
         self._gate = threading.BoundedSemaphore(at_once)
 
     @classmethod
-    def open(cls, history: HistoryDatabase, query_url: str = "", *, limits: QueryLimits | None = None) -> Self:
+    def open(cls, history: HistoryDatabase, query_url: str = "", *, limits: QueryLimits | None = None, at_once: int = _AT_ONCE) -> Self:
         """Open the guard of a history.
 
         Args:
             history: the history to query. Embedded history needs nothing else.
             query_url: for a server, the address with the user that `server_user_sql` makes; `trial` for the local trial server.
             limits: what one query may use.
+            at_once: how many queries may run together.
 
         Raises:
             SettingsError: the server has no wall of its own for queries, or cannot parse them.
@@ -81,7 +82,8 @@ class QueryGuard:
         except BaseException:
             runner.close()
             raise
-        return cls(QueryParser(client), vocabulary, runner, database=history.database, limits=limits or QueryLimits())
+        limits = limits or QueryLimits()
+        return cls(QueryParser(client), vocabulary, runner, database=history.database, limits=limits, at_once=at_once)
 
     def check(self, text: str, language: Literal["sql", "kql"] = "sql") -> CheckedQuery:
         """Return what a text means, when it may run.
@@ -93,8 +95,12 @@ class QueryGuard:
             raise QueryRefused(f"queries in {language} are not supported yet; write SQL")
         return check_sql(text, parser=self._parser, database=self._database, views=USER_VIEWS, vocabulary=self._vocabulary)
 
-    def run(self, query: CheckedQuery) -> QueryAnswer:
+    def run(self, query: CheckedQuery, *, patience: float | None = None) -> QueryAnswer:
         """Run a checked query and return its answer: JSON values, cut at the limits on rows and bytes.
+
+        Args:
+            query: what `check` returned.
+            patience: seconds to wait for other queries to end; None for as long as one may run.
 
         Raises:
             QueryFailed: the engine refused it, a limit ended it, or too many run already.
@@ -102,7 +108,7 @@ class QueryGuard:
         """
         if type(query) is not CheckedQuery:
             raise TypeError("run takes what check returned")
-        if not self._gate.acquire(timeout=self._limits.seconds):
+        if not self._gate.acquire(timeout=self._limits.seconds if patience is None else patience):
             raise QueryFailed("other queries are running and did not end in time; try again")
         try:
             return self._runner.run(query, self._limits)
@@ -119,7 +125,9 @@ def _open_runner(history: HistoryDatabase, query_url: str) -> QueryRunner:
     if history.engine is not None:
         from runherald.sinks.guard.embedded_runner import EmbeddedRunner
 
-        return EmbeddedRunner(history, history.engine)
+        embedded = EmbeddedRunner(history, history.engine)
+        embedded.check_user()
+        return embedded
     assert isinstance(history.address, HttpServer)
     if query_url == TRIAL:
         return ServerRunner(history.address, history.database, trial=True)

@@ -1,8 +1,9 @@
 """The nodes of a parsed query that users may write, and what each may hold.
 
 The names are those of `parseQueryToJSON` (ClickHouse 26.8 and later). A node or a key that is not here is refused, so a new kind of
-clause stays out until someone has read what it does. Left out on purpose: SETTINGS (a setting's text can be an expression), FORMAT and
-INTO OUTFILE, query parameters (a table can be one), and every statement that is not a SELECT.
+clause stays out until someone has read what it does; a key that is false says nothing and may stand. Left out on purpose: SETTINGS (a
+setting's text can be an expression), FORMAT and INTO OUTFILE, query parameters (a table can be one), and every statement that is not a
+SELECT.
 """
 
 from __future__ import annotations
@@ -89,16 +90,7 @@ KEYS: dict[str, frozenset[str]] = {
             "limit_with_ties",
         }
     ),
-    "SelectWithUnionQuery": frozenset(
-        {
-            "union_mode",
-            "list_of_modes",
-            "list_of_selects",
-            "is_outfile_append",
-            "is_outfile_truncate",
-            "is_into_outfile_with_stdout",
-        }
-    ),
+    "SelectWithUnionQuery": frozenset({"union_mode", "list_of_modes", "list_of_selects"}),
     "Subquery": _EXPRESSION | {"children", "cte_name"},
     "TableExpression": frozenset({"database_and_table_name", "table_function", "subquery", "final", "sample_size", "sample_offset"}),
     "TableIdentifier": _EXPRESSION | {"name", "name_parts"},
@@ -124,10 +116,15 @@ KEYS: dict[str, frozenset[str]] = {
     "WithElement": frozenset({"name", "subquery", "aliases", "is_materialized"}),
 }
 
+_OUTFILE = "INTO OUTFILE is not allowed; save the answer on your side, for example with -o csv"
+
 REFUSED_CLAUSES = {
     "settings": "SETTINGS is not allowed; the limits of a query are fixed",
-    "out_file": "INTO OUTFILE is not allowed; save the answer on your side, for example with -o csv",
+    "out_file": _OUTFILE,
     "format_ast": "FORMAT is not allowed; choose the form of the answer with -o",
-    "compression": "INTO OUTFILE is not allowed; save the answer on your side, for example with -o csv",
+    "is_outfile_append": _OUTFILE,
+    "is_outfile_truncate": _OUTFILE,
+    "is_into_outfile_with_stdout": _OUTFILE,
+    "compression": _OUTFILE,
 }
 """Keys that are refused with a reason of their own."""

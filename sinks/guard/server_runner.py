@@ -24,7 +24,6 @@ from runherald.sinks.guard.checked import CheckedQuery
 from runherald.sinks.guard.failure import query_failed
 from runherald.sinks.guard.limits import engine_limits
 from runherald.sinks.guard.server_user import excess_grants
-from runherald.sinks.guard.views import USER_VIEWS
 
 _CONNECT_SECONDS = 10.0
 # How long the server's own limit may be late, and the answer on its way.
@@ -51,7 +50,7 @@ class ServerRunner:
         limits = QueryLimits()
         where = f"query_history {self._server.for_humans}"
         grants = self._lines("SHOW GRANTS", limits)
-        excess = excess_grants(grants, database=self._database, views=USER_VIEWS)
+        excess = excess_grants(grants, databases=[self._database])
         if excess:
             raise SettingsError(
                 f"{where}: the user may do more than read the views ({excess[0][:120]}); "

@@ -49,10 +49,11 @@ def server_user_sql(
     ]
 
 
-def excess_grants(grants: Iterable[str], *, database: str, views: Iterable[str]) -> list[str]:
-    """Return the lines of SHOW GRANTS that give more than SELECT on the views."""
+def excess_grants(grants: Iterable[str], *, databases: Iterable[str], views: Iterable[str] = USER_VIEWS) -> list[str]:
+    """Return the lines of SHOW GRANTS that give more than SELECT on the views of these databases."""
     names = "|".join(re.escape(view) for view in views)
-    harmless = re.compile(rf"GRANT (USAGE ON \*\.\*|SELECT(\([^)]*\))? ON `?{re.escape(database)}`?\.`?({names})`?) TO \S+")
+    places = "|".join(re.escape(database) for database in databases)
+    harmless = re.compile(rf"GRANT (USAGE ON \*\.\*|SELECT(\([^)]*\))? ON `?({places})`?\.`?({names})`?) TO \S+")
     return [grant for grant in grants if grant and not harmless.fullmatch(grant)]
 
 
