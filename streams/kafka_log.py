@@ -7,31 +7,25 @@ are, and how they are kept, is `runherald.streams.topic_admin`'s.
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from runherald.errors import Unreachable
 from runherald.records import Outgoing, Position, Record, TopicPartition
-from runherald.streams.errors import CommitRefused, LogClosed, UnknownTopic
+from runherald.streams.errors import CommitRefused, LogClosed
 from runherald.streams.kafka_clients import (
     STALE_MEMBER,
     ConsumerRebalanceListener,
-    KafkaAdminClient,
     KafkaConsumer,
-    KafkaError,
     KafkaPartition,
     KafkaProducer,
     OffsetAndMetadata,
-    UnknownTopicOrPartitionError,
 )
+from runherald.streams.kafka_offsets import BOOTSTRAP_SECONDS, KafkaOffsets, reaching
 from runherald.streams.log import OnPartitions, check_size
 from runherald.topics import TOPICS
 
 logger = logging.getLogger(__name__)
 
-BOOTSTRAP_SECONDS = 10
 DELIVERY_SECONDS = 60
 """An append that is not acknowledged after this is given up, and may be sent again: the identity of events makes that harmless."""
 DEFAULT_MAX_BYTES = 1_048_576
@@ -50,7 +44,6 @@ class KafkaLog:
         self._servers = list(servers)
         self._known: set[str] = set()
         self._closed = False
-        self._query = threading.Lock()
         with reaching(self._servers):
             self._producer = KafkaProducer(
                 bootstrap_servers=self._servers,
@@ -68,18 +61,7 @@ class KafkaLog:
                 delivery_timeout_ms=DELIVERY_SECONDS * 1000,
                 metrics_enabled=False,
             )
-            self._reader = KafkaConsumer(
-                bootstrap_servers=self._servers,
-                bootstrap_timeout_ms=BOOTSTRAP_SECONDS * 1000,
-                client_id="runherald-offsets",
-                group_id=None,
-                enable_auto_commit=False,
-                allow_auto_create_topics=False,
-                metrics_enabled=False,
-            )
-            self._admin = KafkaAdminClient(
-                bootstrap_servers=self._servers, bootstrap_timeout_ms=BOOTSTRAP_SECONDS * 1000, client_id="runherald-admin"
-            )
+        self._offsets = KafkaOffsets(self._servers)
 
     def append(self, records: Sequence[Outgoing]) -> list[Position]:
         """Append records; see `Log.append`."""
@@ -87,9 +69,11 @@ class KafkaLog:
             topic = TOPICS.get(record.topic)
             check_size(record, topic.max_message_bytes if topic else DEFAULT_MAX_BYTES)
         self._check_open()
+        unknown = {record.topic for record in records} - self._known
+        if unknown:
+            self._offsets.check_topics(unknown)
+            self._known |= unknown
         with reaching(self._servers):
-            for name in {record.topic for record in records} - self._known:
-                self._check_topic(name)
             sent = [
                 self._producer.send(record.topic, value=record.value, key=record.key, headers=list(record.headers)) for record in records
             ]
@@ -98,25 +82,20 @@ class KafkaLog:
 
     def begin_offsets(self, topics: Collection[str]) -> dict[TopicPartition, int]:
         """Return the offset of the oldest record kept, for each partition."""
-        with self._query, reaching(self._servers):
-            return _ours(self._reader.beginning_offsets(self._partitions_of(topics)))
+        return self._offsets.begin(topics)
 
     def end_offsets(self, topics: Collection[str]) -> dict[TopicPartition, int]:
         """Return the offset that the next record gets, for each partition."""
-        with self._query, reaching(self._servers):
-            return _ours(self._reader.end_offsets(self._partitions_of(topics)))
+        return self._offsets.end(topics)
 
     def committed(self, group: str, topics: Collection[str]) -> dict[TopicPartition, int]:
         """Return what the group has committed."""
-        with self._query, reaching(self._servers):
-            offsets = self._admin.list_group_offsets({group: self._partitions_of(topics)})[group]
-        return _ours({partition: each.offset for partition, each in offsets.items() if each.offset >= 0})
+        return self._offsets.committed(group, topics)
 
     def consumer(self, group: str, topics: Collection[str], *, on_assigned: OnPartitions, on_revoked: OnPartitions) -> KafkaGroupConsumer:
         """Return a new member of the group; partitions are shared among its members."""
         self._check_open()
-        with self._query, reaching(self._servers):
-            self._partitions_of(topics)
+        self._offsets.check_topics(topics)
         return KafkaGroupConsumer(self._servers, group, topics, on_assigned=on_assigned, on_revoked=on_revoked)
 
     def close(self) -> None:
@@ -125,22 +104,7 @@ class KafkaLog:
             return
         self._closed = True
         self._producer.close(timeout=10)
-        self._reader.close()
-        self._admin.close()
-
-    def _partitions_of(self, topics: Collection[str]) -> list[Any]:
-        partitions = []
-        for topic in topics:
-            numbers = self._reader.partitions_for_topic(topic)
-            if not numbers:
-                raise _unknown(topic)
-            partitions += [KafkaPartition(topic, number) for number in sorted(numbers)]
-        return partitions
-
-    def _check_topic(self, topic: str) -> None:
-        with self._query:
-            self._partitions_of([topic])
-        self._known.add(topic)
+        self._offsets.close()
 
     def _check_open(self) -> None:
         if self._closed:
@@ -239,29 +203,6 @@ class KafkaGroupConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         assigned, self._assigned = self._assigned, frozenset()
         if assigned:
             self._on_revoked(assigned)
-
-
-@contextmanager
-def reaching(servers: Sequence[str]) -> Iterator[None]:
-    """Say that Kafka cannot be reached, and where, instead of the client's errors about it."""
-    try:
-        yield
-    except STALE_MEMBER:
-        raise
-    except UnknownTopicOrPartitionError as error:
-        raise UnknownTopic(f"Kafka has not all the topics ({error}); make them: runherald topics") from error
-    except KafkaError as error:
-        raise Unreachable(
-            f"log: Kafka at {','.join(servers)} does not answer ({error}); is it running, and is the address right?"
-        ) from error
-
-
-def _unknown(topic: str) -> UnknownTopic:
-    return UnknownTopic(f"topic {topic!r}: not in this Kafka; make the topics: runherald topics")
-
-
-def _ours(offsets: Mapping[Any, int]) -> dict[TopicPartition, int]:
-    return {TopicPartition(at.topic, at.partition): offset for at, offset in offsets.items()}
 
 
 def _partitions(partitions: Collection[Any]) -> frozenset[TopicPartition]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from runherald.streams.errors import TopicsDiffer
 from runherald.streams.kafka_clients import KafkaAdminClient, TopicAlreadyExistsError
-from runherald.streams.kafka_log import BOOTSTRAP_SECONDS, reaching
+from runherald.streams.kafka_offsets import BOOTSTRAP_SECONDS, reaching
 from runherald.streams.log import bootstrap_servers
 from runherald.topics import TOPICS, Topic
 
