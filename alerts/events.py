@@ -16,7 +16,7 @@ from runherald.topics import ALERTS
 from runherald.wire import decoders_of, to_outgoing
 
 Fault = Literal["reply", "connection"]
-"""Why an attempt failed: the server said so, or there was no talking to it."""
+"""Why an attempt failed: the server would not take this mail, or takes none now (away, or refuses our login or sender)."""
 
 
 class DecidedNotice(Payload, frozen=True):

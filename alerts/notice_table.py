@@ -54,7 +54,11 @@ class NoticeTable:
 def notice_rows(notices: Iterable[Notice]) -> TableRows:
     """Return notices as rows, in the order of the log."""
     ordered = sorted(notices, key=lambda notice: notice.version)
-    return table_rows(TABLE, _COLUMNS, map(_row, ordered)) if ordered else TableRows(TABLE, {}, np.array([], dtype=np.uint64))
+    return (
+        table_rows(TABLE, _COLUMNS, [_row(notice) for notice in ordered])
+        if ordered
+        else TableRows(TABLE, {}, np.array([], dtype=np.uint64))
+    )
 
 
 def _row(notice: Notice) -> tuple[Any, ...]:

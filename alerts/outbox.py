@@ -47,6 +47,7 @@ class Notice(Struct, frozen=True, kw_only=True):
     reason: str = ""
     attempts: int = 0
     fault: Fault | None = None
+    last_attempt_time: datetime | None = None
     next_attempt_time: datetime
     done_time: datetime | None = None
     message_id: str = ""
@@ -81,11 +82,11 @@ def decided_notices(event: Event, *, partition: int, offset: int) -> Iterator[No
         )
 
 
-def fold_outcome(notice: Notice, outcome: Outcome, *, offset: int) -> Notice:
+def fold_outcome(notice: Notice, outcome: Outcome, *, time: datetime, offset: int) -> Notice:
     """Return a notice after what became of an attempt. What comes again, or after the end, changes nothing."""
     if notice.state != "pending" or outcome.attempt <= notice.attempts:
         return notice
-    attempted = replace(notice, attempts=outcome.attempt, smtp_reply=outcome.smtp_reply, version=offset + 1)
+    attempted = replace(notice, attempts=outcome.attempt, last_attempt_time=time, smtp_reply=outcome.smtp_reply, version=offset + 1)
     match outcome:
         case NoticeAttempted():
             return replace(attempted, reason=outcome.reason, fault=outcome.fault, next_attempt_time=outcome.next_attempt_time)

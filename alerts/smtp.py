@@ -38,7 +38,7 @@ class Failed(Struct, frozen=True):
 
     Attributes:
         permanent: whether trying again cannot help.
-        fault: whether the server said so, or there was no talking to it.
+        fault: whether the server would not take this mail, or takes none now.
         reason: in words, with the server's own.
     """
 
@@ -148,41 +148,48 @@ def _explain(error: Exception, server: SmtpServer) -> Failed:
     """
     match error:
         case aiosmtplib.SMTPRecipientsRefused() if error.recipients:
-            return _reply("recipient", error.recipients[0].code, error.recipients[0].message, final=True)
+            return _refused("recipient", error.recipients[0].code, error.recipients[0].message)
         case aiosmtplib.SMTPDataError():
-            return _reply("message", error.code, error.message, final=True)
+            return _refused("message", error.code, error.message)
         case aiosmtplib.SMTPAuthenticationError():
-            return _set_up(server, _reply("login", error.code, error.message, final=False))
+            return _set_up(server, "login", _said(error.code, error.message))
         case aiosmtplib.SMTPSenderRefused():
-            return _set_up(server, _reply("sender", error.code, error.message, final=False))
+            return _set_up(server, "sender", _said(error.code, error.message))
         case aiosmtplib.SMTPResponseException():
-            return _reply("connection", error.code, error.message, final=False)
+            return _away("answer", server, _said(error.code, error.message))
         case ValueError():
             return Failed(permanent=True, fault="reply", reason="address_not_sendable: the address cannot be written in an SMTP command")
-        case aiosmtplib.SMTPNotSupported():
-            return _set_up(server, Failed(permanent=False, fault="connection", reason=f"not_supported: {_short(error.message)}"))
-        case ssl.SSLError() | ssl.CertificateError():
-            words = getattr(error, "verify_message", "") or error.reason or "no TLS"
-            return _set_up(server, Failed(permanent=False, fault="connection", reason=f"tls: {server.for_humans}: {_short(words)}"))
+        case ssl.SSLError():
+            return _set_up(server, "tls", getattr(error, "verify_message", "") or error.reason or "no TLS")
+        case aiosmtplib.SMTPConnectError() if isinstance(error.__cause__, ssl.SSLError):
+            return _set_up(server, "tls", getattr(error.__cause__, "verify_message", "") or str(error))
         case TimeoutError():
-            return Failed(permanent=False, fault="connection", reason=f"timeout: {server.for_humans} did not answer in time")
+            return _away("timeout", server, "no answer in time")
+        case aiosmtplib.SMTPServerDisconnected() | aiosmtplib.SMTPConnectError():
+            return _away("connection", server, error.message)
+        case aiosmtplib.SMTPException():
+            return _set_up(server, "not_supported", error.message)
         case _:
-            return Failed(
-                permanent=False, fault="connection", reason=f"connection: {server.for_humans}: {_short(str(error)) or type(error).__name__}"
-            )
+            return _away("connection", server, str(error) or type(error).__name__)
 
 
-def _reply(stage: Literal["recipient", "message", "login", "sender", "connection"], code: int, text: str, *, final: bool) -> Failed:
-    said = f"{code} {_short(text)}".strip()
-    permanent = final and code >= _PERMANENT
-    return Failed(
-        permanent=permanent, fault="reply", reason=f"{stage}_{'refused' if code >= _PERMANENT else 'deferred'}: {said}", reply=said
-    )
+def _refused(what: Literal["recipient", "message"], code: int, text: str) -> Failed:
+    said = _said(code, text)
+    permanent = code >= _PERMANENT
+    return Failed(permanent=permanent, fault="reply", reason=f"{what}_{'refused' if permanent else 'deferred'}: {said}", reply=said)
 
 
-def _set_up(server: SmtpServer, failed: Failed) -> Failed:
-    logger.error("mail cannot leave, check the settings server=%s reason=%s", server.for_humans, failed.reason)
-    return failed
+def _said(code: int, text: str) -> str:
+    return f"{code} {_short(text)}".strip()
+
+
+def _away(what: Literal["answer", "timeout", "connection"], server: SmtpServer, said: str) -> Failed:
+    return Failed(permanent=False, fault="connection", reason=f"{what}: {server.for_humans}: {_short(said)}", reply=_short(said))
+
+
+def _set_up(server: SmtpServer, what: Literal["login", "sender", "tls", "not_supported"], said: str) -> Failed:
+    logger.error("mail cannot leave, check the settings of mail server=%s %s=%s", server.for_humans, what, _short(said))
+    return Failed(permanent=False, fault="connection", reason=f"{what}: {server.for_humans}: {_short(said)}", reply=_short(said))
 
 
 def _short(text: str) -> str:

@@ -1,0 +1,255 @@
+"""The outbox's processor: what was decided is sent, once, over restarts.
+
+A notice's state is folded from the alerts topic alone: from the decision, and from the outcomes that this processor publishes there itself.
+`notice_log` is a copy, from which the pending ones are read back. Order of effects of an attempt: the SMTP server says 250, the outcome is
+published, rows are stored, offsets are committed. A crash after the 250 and before the outcome stands in the log sends the mail again,
+with the same Message-ID; a crash anywhere else does not, because nothing is sent before the log is read to its end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from runherald.alerts.backoff import next_delay
+from runherald.alerts.events import DECODERS, AlertDecided, NoticeAccepted, NoticeAttempted, NoticeRefused, Outcome, outcome_outgoing
+from runherald.alerts.intake import Intake, RangeWriter
+from runherald.alerts.notice_table import notice_rows
+from runherald.alerts.outbox import Notice, decided_notices, fold_outcome
+from runherald.alerts.server_watch import ServerWatch
+from runherald.alerts.smtp import CONNECTIONS, Accepted, Delivery
+from runherald.clock import Clock
+from runherald.errors import InvalidEvent
+from runherald.events import Event
+from runherald.records import Outgoing, Record, TopicPartition
+from runherald.topics import ALERTS
+from runherald.wire import from_record
+
+logger = logging.getLogger(__name__)
+
+NAME = "mailer"
+
+AT_ONCE = CONNECTIONS
+"""How many notices are attempted side by side."""
+
+BUSY_SECONDS = 2.0
+"""How long one call goes on sending before it lets its outcomes be published."""
+
+DONE_IDS = 20_000
+"""How many ids of finished notices are kept in memory; for others the table is asked."""
+
+PATIENCE = timedelta(seconds=30)
+"""When no record has come for so long after an assignment, there is none left to read, whatever the end offsets say."""
+
+
+class NoticeStore(Protocol):
+    """Knows notices of before; `runherald.alerts.notice_table.NoticeTable` is one."""
+
+    async def pending(self, partitions: Collection[int]) -> list[Notice]:
+        """Return the pending notices of some partitions of the alerts topic."""
+        ...
+
+    async def known(self, notice_ids: Collection[str]) -> set[str]:
+        """Return those of the ids that are stored, pending or done."""
+        ...
+
+
+class Delivering(Protocol):
+    """Attempts to deliver; `runherald.alerts.stages.deliver.Deliver` is one."""
+
+    async def deliver(self, notice: Notice) -> Delivery:
+        """Try once, within a bounded time, and say what became of it."""
+        ...
+
+    def message_id(self, notice: Notice) -> str:
+        """Return the Message-ID of a notice's mail."""
+        ...
+
+    async def rest(self) -> None:
+        """Let go of what is not used."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of everything."""
+        ...
+
+
+class MailerProcessor:
+    """The processor `mailer`."""
+
+    name = NAME
+    topics: tuple[str, ...] = (ALERTS,)
+
+    def __init__(
+        self,
+        delivering: Delivering,
+        writer: RangeWriter,
+        store: NoticeStore,
+        clock: Clock,
+        *,
+        max_attempts: int = 12,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._delivering = delivering
+        self._store = store
+        self._clock = clock
+        self._max_attempts = max_attempts
+        self._chance = chance
+        self._intake = Intake(writer, NAME)
+        self._watch = ServerWatch(chance)
+        self._notices: dict[str, Notice] = {}
+        self._done: OrderedDict[str, None] = OrderedDict()
+        self._changed: set[str] = set()
+        self._attempted: dict[str, int] = {}
+        self._until: dict[TopicPartition, int] = {}
+        self._heard = clock()
+
+    async def assigned(self, end_offsets: Mapping[TopicPartition, int]) -> None:
+        """Read back the pending notices of partitions. Nothing of them is sent before their records below these ends are read."""
+        await self._forget(end_offsets.keys())
+        await self._intake.assigned(end_offsets.keys())
+        self._heard = self._clock()
+        self._until.update(end_offsets)
+        for notice in await self._store.pending([partition.partition for partition in end_offsets]):
+            self._notices[notice.notice_id] = notice
+        if self._notices:
+            logger.info("notices read back pending=%d", len(self._notices))
+
+    async def revoked(self, partitions: Collection[TopicPartition]) -> None:
+        """Drop the notices of partitions."""
+        self._intake.revoked(partitions)
+        await self._forget(partitions)
+        if not self._until:
+            await self._delivering.close()
+
+    async def process(self, records: Sequence[Record]) -> Sequence[Outgoing]:
+        """Fold decisions and outcomes in, attempt what is due, and return what became of it."""
+        outgoing: list[Outgoing] = []
+        read: list[tuple[Record, Event]] = []
+        for record in await self._intake.take(records):
+            try:
+                read.append((record, from_record(record, DECODERS)))
+            except InvalidEvent as error:
+                outgoing.append(self._intake.bury(record, str(error)))
+        known = await self._known(event for _, event in read)
+        for record, event in read:
+            self._fold(record, event, known)
+        if records:
+            self._heard = self._clock()
+        outgoing += await self._send_due()
+        await self._delivering.rest()
+        return outgoing
+
+    async def flush(self) -> Sequence[Outgoing]:
+        """Store the notices that changed; what the database does not take is returned as dead letters."""
+        changed: dict[TopicPartition, list[Notice]] = {}
+        for notice_id in self._changed:
+            notice = self._notices[notice_id]
+            changed.setdefault(TopicPartition(ALERTS, notice.partition), []).append(notice)
+        letters = await self._intake.store({partition: (notice_rows(notices),) for partition, notices in changed.items()})
+        # Only now does the table know those that are done.
+        for notice_id in self._changed:
+            if self._notices[notice_id].state != "pending":
+                del self._notices[notice_id]
+                self._done[notice_id] = None
+        self._changed.clear()
+        while len(self._done) > DONE_IDS:
+            self._done.popitem(last=False)
+        return letters
+
+    def _fold(self, record: Record, event: Event, known: set[str]) -> None:
+        match event.data:
+            case AlertDecided():
+                for notice in decided_notices(event, partition=record.partition, offset=record.offset):
+                    if notice.notice_id not in known and notice.notice_id not in self._notices:
+                        self._notices[notice.notice_id] = notice
+                        self._changed.add(notice.notice_id)
+            case NoticeAttempted() | NoticeAccepted() | NoticeRefused() as outcome:
+                before = self._notices.get(outcome.notice_id)
+                if before is None:
+                    return  # done and stored before this copy of its end came
+                if self._attempted.get(before.notice_id, 0) <= outcome.attempt:
+                    self._attempted.pop(before.notice_id, None)
+                after = fold_outcome(before, outcome, time=event.time, offset=record.offset)
+                if after is not before:
+                    self._notices[before.notice_id] = after
+                    self._changed.add(before.notice_id)
+            case _:
+                pass
+
+    async def _known(self, events: Iterable[Event]) -> set[str]:
+        """Return the notices among the decisions that are not new: a decision may stand in the log twice, long apart."""
+        decided = {notice.notice_id for event in events if isinstance(event.data, AlertDecided) for notice in event.data.notices}
+        done = decided & self._done.keys()
+        asked = decided - done - self._notices.keys()
+        return done | (await self._store.known(asked) if asked else set())
+
+    async def _send_due(self) -> list[Outgoing]:
+        """Attempt what is due, a few side by side, as long as the server answers and this call has time."""
+        outgoing: list[Outgoing] = []
+        began = self._clock()
+        while (now := self._clock()) - began < timedelta(seconds=BUSY_SECONDS):
+            due = self._due(now)[: self._watch.at_once(now, AT_ONCE)]
+            if not due:
+                break
+            for notice, delivery in zip(due, await asyncio.gather(*map(self._delivering.deliver, due)), strict=True):
+                outgoing.append(self._outcome(notice, delivery))
+        return outgoing
+
+    def _due(self, now: datetime) -> list[Notice]:
+        ready = {partition.partition for partition in self._until if self._caught_up(partition, now)}
+        due = [
+            notice
+            for notice in self._notices.values()
+            if notice.state == "pending"
+            and notice.partition in ready
+            and notice.notice_id not in self._attempted
+            and (notice.next_attempt_time <= now or self._watch.came_back_for(notice))
+        ]
+        return sorted(due, key=lambda notice: (notice.attempts, notice.decided_time))
+
+    def _caught_up(self, partition: TopicPartition, now: datetime) -> bool:
+        return self._intake.taken_to[partition] >= self._until[partition] - 1 or now - self._heard >= PATIENCE
+
+    def _outcome(self, notice: Notice, delivery: Delivery) -> Outgoing:
+        """Return the record of an attempt's outcome. Until it is read back, the notice is not attempted again."""
+        now, attempt = self._clock(), notice.attempts + 1
+        self._attempted[notice.notice_id] = attempt
+        self._watch.heard(delivery, now)
+        outcome: Outcome
+        if isinstance(delivery, Accepted):
+            outcome = NoticeAccepted(
+                notice_id=notice.notice_id,
+                attempt=attempt,
+                accepted_time=now,
+                message_id=self._delivering.message_id(notice),
+                smtp_reply=delivery.reply,
+            )
+        elif delivery.permanent or attempt >= self._max_attempts:
+            reason = delivery.reason if delivery.permanent else f"given_up: after {attempt} attempts, the last: {delivery.reason}"
+            outcome = NoticeRefused(notice_id=notice.notice_id, attempt=attempt, refused_time=now, reason=reason, smtp_reply=delivery.reply)
+            logger.warning("notice refused notice=%s run=%s rule=%s reason=%s", notice.notice_id, notice.run_id, notice.rule, reason)
+        else:
+            outcome = NoticeAttempted(
+                notice_id=notice.notice_id,
+                attempt=attempt,
+                reason=delivery.reason,
+                fault=delivery.fault,
+                next_attempt_time=now + next_delay(attempt, self._chance()),
+                smtp_reply=delivery.reply,
+            )
+        return outcome_outgoing(outcome, workspace=notice.workspace, run_id=notice.run_id, time=now)
+
+    async def _forget(self, partitions: Collection[TopicPartition]) -> None:
+        numbers = {partition.partition for partition in partitions}
+        for partition in partitions:
+            self._until.pop(partition, None)
+        for notice_id in [notice.notice_id for notice in self._notices.values() if notice.partition in numbers]:
+            del self._notices[notice_id]
+            self._changed.discard(notice_id)
+            self._attempted.pop(notice_id, None)

@@ -1,0 +1,49 @@
+"""Whether the SMTP server is there: while it is not, one notice at a time asks, and the others wait without being counted as tried."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from runherald.alerts.outbox import Notice
+from runherald.alerts.smtp import Accepted, Delivery
+
+LONGEST_SECONDS = 60.0
+
+
+class ServerWatch:
+    """Remembers how the last attempts went. Kept in memory only: a restart asks afresh."""
+
+    def __init__(self, chance: Callable[[], float]) -> None:
+        self._chance = chance
+        self._failures = 0
+        self._next_time: datetime | None = None
+        self._back_since: datetime | None = None
+
+    def at_once(self, now: datetime, most: int) -> int:
+        """Return how many notices may be attempted now."""
+        if self._next_time is None:
+            return most
+        return 1 if now >= self._next_time else 0
+
+    def heard(self, delivery: Delivery, now: datetime) -> None:
+        """Take in how an attempt went. A server that answers, whatever it says, is there."""
+        if isinstance(delivery, Accepted) or delivery.fault == "reply":
+            if self._next_time is not None:
+                self._back_since = now
+            self._failures, self._next_time = 0, None
+            return
+        if self._next_time is not None and now < self._next_time:
+            return  # tried side by side with the one that found out
+        self._failures += 1
+        ceiling = min(LONGEST_SECONDS, 2.0 ** min(self._failures - 1, 16))
+        self._next_time = now + timedelta(seconds=ceiling * (1 - self._chance() / 2))
+
+    def came_back_for(self, notice: Notice) -> bool:
+        """Say whether a notice that failed for want of a server may go at once, since the server is back."""
+        return (
+            notice.fault == "connection"
+            and self._next_time is None
+            and self._back_since is not None
+            and (notice.last_attempt_time is None or notice.last_attempt_time < self._back_since)
+        )
