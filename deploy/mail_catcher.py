@@ -7,6 +7,7 @@ import hashlib
 import os
 import ssl
 import threading
+import warnings
 from collections.abc import Callable
 from email import message_from_bytes
 from email.policy import default
@@ -111,18 +112,21 @@ class MailCatcher:
         self.port = self._server.sockets[0].getsockname()[1]
 
     def _session(self) -> SMTP:
-        session = _Session(
-            self._handler,
-            data_size_limit=_MAX_BYTES,
-            enable_SMTPUTF8=True,
-            hostname="mail-catcher",
-            ident="runherald mail catcher",
-            tls_context=None if self._implicit_tls else self._tls,
-            authenticator=self._check_login if self._credentials else None,
-            auth_required=self._credentials is not None,
-            auth_require_tls=False,
-            loop=self._loop,
-        )
+        with warnings.catch_warnings():
+            # It warns of passwords without TLS: on loopback, in a trial, that is what was asked for.
+            warnings.simplefilter("ignore", UserWarning)
+            session = _Session(
+                self._handler,
+                data_size_limit=_MAX_BYTES,
+                enable_SMTPUTF8=True,
+                hostname="mail-catcher",
+                ident="runherald mail catcher",
+                tls_context=None if self._implicit_tls else self._tls,
+                authenticator=self._check_login if self._credentials else None,
+                auth_required=self._credentials is not None,
+                auth_require_tls=False,
+                loop=self._loop,
+            )
         session.kept_in = self._sessions
         self._sessions.add(session)
         return session
