@@ -18,7 +18,8 @@ _IGNORED = {"title", "description", "default", "required", "properties", "enum"}
 def definitions() -> Definitions:
     """Return the schemas of all payloads and of what they are made of."""
     _, found = msgspec.json.schema_components(tuple(VERSIONS), ref_template="#/$defs/{name}")
-    return {name: {key: value for key, value in schema.items() if key != "description"} for name, schema in sorted(found.items())}
+    plain = {name: {key: value for key, value in schema.items() if key != "description"} for name, schema in found.items()}
+    return msgspec.json.decode(msgspec.json.encode(plain), type=dict[str, Any])
 
 
 def breaks(old: Definitions, new: Definitions) -> list[str]:

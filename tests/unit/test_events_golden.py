@@ -49,7 +49,7 @@ def test_every_field_of_every_payload_is_in_a_file(kind: type[msgspec.Struct]) -
 
 
 def test_the_snapshot_is_of_these_schemas() -> None:
-    assert msgspec.json.decode(SCHEMAS.read_bytes()) == msgspec.json.decode(msgspec.json.encode(definitions())), WRITE
+    assert msgspec.json.decode(SCHEMAS.read_bytes()) == definitions(), WRITE
 
 
 def test_the_schemas_break_nothing_that_was_written() -> None:
