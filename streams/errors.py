@@ -12,6 +12,7 @@ RunheraldError
 ├── LogFull                      the disk is full; nothing of the append was kept
 ├── LogUnusable                  the file of the log cannot be written or read
 ├── CommitRefused                the group has rebalanced: somebody else has the partition, and what was not committed comes again there
+├── OutOfOrder                   records are missing before one that was delivered
 ├── TooManyDeadLetters           the code, not the data, seems broken: the processor stops
 └── WorkerStuck                  a worker takes nothing though the log has more
 """
@@ -55,6 +56,10 @@ class LogUnusable(RunheraldError):
 
 class CommitRefused(RunheraldError):
     """The group has rebalanced since the records were read; whatever was not committed is delivered again, to whoever has the partition."""
+
+
+class OutOfOrder(RunheraldError):
+    """Records are missing before one that was delivered."""
 
 
 class TooManyDeadLetters(RunheraldError):

@@ -1,0 +1,126 @@
+"""The Faust runner: processors on Kafka, each in a process and a consumer group of its own, under a small supervisor.
+
+See docs/decisions/faust.md for why a process each.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from multiprocessing.connection import wait
+from multiprocessing.context import ForkProcess
+from types import FrameType
+
+from runherald.records import Processor
+from runherald.streams.cycle import DEFAULT_POLICY, FlushPolicy
+from runherald.streams.dead_letter_limit import DEFAULT_LIMIT, DeadLetterLimit
+from runherald.streams.faust_worker import FaustWorker
+from runherald.streams.log import bootstrap_servers
+from runherald.streams.watchdog import Patience
+
+logger = logging.getLogger(__name__)
+
+STOP_SECONDS = 30.0
+LOOK_SECONDS = 1.0
+DEFAULT_PATIENCE = Patience()
+
+
+def run_worker(
+    log_url: str,
+    processors: Mapping[str, Callable[[], Processor]],
+    *,
+    policy: FlushPolicy = DEFAULT_POLICY,
+    limit: DeadLetterLimit = DEFAULT_LIMIT,
+    patience: Patience = DEFAULT_PATIENCE,
+    stop_seconds: float = STOP_SECONDS,
+) -> int:
+    """Run processors on Kafka until SIGTERM or SIGINT; return the exit status.
+
+    0: all flushed, committed and left their groups. Anything else: one ended by itself, and took the others with it; the log says which and
+    why. Factories are called in the processors' own processes, which are forked: the caller must not have started threads.
+
+    Raises:
+        SettingsError: the URL is none of Kafka.
+    """
+    servers = bootstrap_servers(log_url)
+    workers = {
+        name: FaustWorker(name, factory, servers, policy=policy, limit=limit, patience=patience, stop_seconds=stop_seconds)
+        for name, factory in processors.items()
+    }
+    if len(workers) == 1:
+        return next(iter(workers.values())).run()
+    return _Supervisor(workers, stop_seconds).run()
+
+
+class _Supervisor:
+    """Runs each worker in a child process. When one ends by itself, all are stopped: half a topology is worse to notice than none."""
+
+    def __init__(self, workers: Mapping[str, FaustWorker], stop_seconds: float) -> None:
+        self._workers = workers
+        # A child flushes, and then Faust leaves the group: each has its own bound.
+        self._stop_seconds = 2 * stop_seconds + 5
+        self._deadline: float | None = None
+        self._children: list[ForkProcess] = []
+
+    def run(self) -> int:
+        """Return when all children have ended."""
+        if threading.active_count() > 1:
+            raise RuntimeError("worker processes are forked: run the worker before anything starts a thread")
+        lifeline, held = os.pipe()
+        context = multiprocessing.get_context("fork")
+        self._children = [
+            context.Process(target=_child, args=(worker, lifeline, held), name=name) for name, worker in self._workers.items()
+        ]
+        for child in self._children:
+            child.start()
+        os.close(lifeline)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        status = self._wait()
+        os.close(held)
+        return status
+
+    def _wait(self) -> int:
+        status = 0
+        while alive := [child for child in self._children if child.exitcode is None]:
+            wait([child.sentinel for child in alive], timeout=LOOK_SECONDS)
+            if self._deadline is None and (ended := [child for child in self._children if child.exitcode is not None]):
+                names = ",".join(child.name for child in ended)
+                logger.error("worker=faust event=ended processor=%s; the others are stopped", names)
+                status = 1
+                self._stop()
+            elif self._deadline is not None and time.monotonic() > self._deadline:
+                logger.error("worker=faust event=killed late=%s", ",".join(child.name for child in alive))
+                for child in alive:
+                    child.kill()
+        failed = [child.exitcode for child in self._children if child.exitcode]
+        # A child that was killed has the signal's number below zero for its status.
+        return next((code for code in failed if code > 0), 1) if failed else status
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
+        if self._deadline is None:
+            self._deadline = time.monotonic() + self._stop_seconds
+        for child in self._children:
+            if child.exitcode is None:
+                child.terminate()
+
+
+def _child(worker: FaustWorker, lifeline: int, held: int) -> None:
+    os.close(held)
+    threading.Thread(target=_end_with_supervisor, args=(lifeline,), name="runherald-lifeline", daemon=True).start()
+    sys.exit(worker.run())
+
+
+def _end_with_supervisor(lifeline: int) -> None:
+    """Stop when the supervisor is gone, however it went: the pipe then has no writer."""
+    os.read(lifeline, 1)
+    os.kill(os.getpid(), signal.SIGTERM)
