@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, final
 
-from runherald.sinks.guard.parser import QueryParser
+from runherald.sinks.guard.parser import TextParser
 from runherald.sinks.guard.vocabulary import Vocabulary
 from runherald.sinks.guard.walk import check_tree
 
@@ -39,7 +39,7 @@ class CheckedQuery:
         return f"CheckedQuery(views={self.views!r})"
 
 
-def check_sql(text: str, *, parser: QueryParser, database: str, views: Collection[str], vocabulary: Vocabulary) -> CheckedQuery:
+def check_sql(text: str, *, parser: TextParser, database: str, views: Collection[str], vocabulary: Vocabulary) -> CheckedQuery:
     """Return the query that a text means, when it may run.
 
     Raises:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 from typing import Literal, Protocol, Self
 
+import clickhouse_connect
 from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from runherald.api import QueryAnswer
 from runherald.errors import SettingsError
@@ -14,14 +16,15 @@ from runherald.sinks.connection import HistoryDatabase
 from runherald.sinks.errors import QueryFailed, QueryRefused
 from runherald.sinks.guard.answer import QueryLimits
 from runherald.sinks.guard.checked import CheckedQuery, check_sql
-from runherald.sinks.guard.parser import PARSER_SETTINGS, QueryParser, require_parser
-from runherald.sinks.guard.server_runner import ServerRunner
+from runherald.sinks.guard.parser import PARSER_SETTINGS, Parsed, QueryParser, TextParser, can_parse
+from runherald.sinks.guard.server_runner import ServerRunner, is_trial_gateway
 from runherald.sinks.guard.views import USER_VIEWS
 from runherald.sinks.guard.vocabulary import Vocabulary, read_vocabulary
 
-TRIAL = "trial"
-"""Given instead of a query address: the history is the trial server of `runherald dev clickhouse`."""
-
+_QUERIES_OFF = (
+    "queries are off: history is on a server, and query_history does not say whom to ask as; "
+    "make a user with the statements that `runherald migrate` prints, and give its address"
+)
 _AT_ONCE = 2
 
 
@@ -42,7 +45,7 @@ class QueryGuard:
 
     def __init__(
         self,
-        parser: QueryParser,
+        parser: TextParser,
         vocabulary: Vocabulary,
         runner: QueryRunner,
         *,
@@ -63,27 +66,27 @@ class QueryGuard:
 
         Args:
             history: the history to query. Embedded history needs nothing else.
-            query_url: for a server, the address with the user that `server_user_sql` makes; `trial` for the local trial server.
+            query_url: for a server, its address with the user that `server_user_sql` makes; without one, every query is refused. For the
+                trial gateway of `runherald dev clickhouse`, the address of history again.
             limits: what one query may use.
             at_once: how many queries may run together.
 
         Raises:
-            SettingsError: the server has no wall of its own for queries, or cannot parse them.
+            SettingsError: the server's user may do too much, or nobody here can parse queries.
             Unreachable: the server does not answer.
         """
+        limits = limits or QueryLimits()
+        if not history.embedded and not query_url:
+            off = _Off(_QUERIES_OFF)
+            return cls(off, Vocabulary([], []), off, database=history.database, limits=limits, at_once=at_once)
         runner = _open_runner(history, query_url)
         try:
-            client = _parser_client(history)
-            try:
-                vocabulary = read_vocabulary(client)
-            except BaseException:
-                client.close()
-                raise
+            vocabulary = read_vocabulary(history.client())
+            parser = QueryParser(_open_parser(history))
         except BaseException:
             runner.close()
             raise
-        limits = limits or QueryLimits()
-        return cls(QueryParser(client), vocabulary, runner, database=history.database, limits=limits, at_once=at_once)
+        return cls(parser, vocabulary, runner, database=history.database, limits=limits, at_once=at_once)
 
     def check(self, text: str, language: Literal["sql", "kql"] = "sql") -> CheckedQuery:
         """Return what a text means, when it may run.
@@ -121,24 +124,34 @@ class QueryGuard:
         self._runner.close()
 
 
+class _Off:
+    """Stands for both walls when a history offers no queries: nothing passes."""
+
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+
+    def parse(self, text: str) -> Parsed:  # noqa: ARG002
+        raise QueryRefused(self._reason)
+
+    def run(self, query: CheckedQuery, limits: QueryLimits) -> QueryAnswer:  # noqa: ARG002
+        raise QueryRefused(self._reason)
+
+    def close(self) -> None:
+        pass
+
+
 def _open_runner(history: HistoryDatabase, query_url: str) -> QueryRunner:
     if history.engine is not None:
-        from runherald.sinks.guard.embedded_runner import EmbeddedRunner
+        from runherald.sinks.guard.embedded_runner import EmbeddedRunner  # needs chdb
 
         embedded = EmbeddedRunner(history, history.engine)
         embedded.check_user()
         return embedded
-    assert isinstance(history.address, HttpServer)
-    if query_url == TRIAL:
-        return ServerRunner(history.address, history.database, trial=True)
-    if not query_url:
-        raise SettingsError(
-            "query_history: not set, so users' queries are off; make a user with the statements of `runherald migrate` and give its address"
-        )
     server = parse_address(query_url)
     if not isinstance(server, HttpServer):
         raise SettingsError("query_history: must be http(s)://user:password@host:port of the same server as history")
-    runner = ServerRunner(server, history.database)
+    # The trial gateway has no users to hold anyone back. It counts as a wall only when it is history itself, and its address was given.
+    runner = ServerRunner(server, history.database, trial=server == history.address and is_trial_gateway(server))
     try:
         runner.check_user()
     except BaseException:
@@ -147,11 +160,17 @@ def _open_runner(history: HistoryDatabase, query_url: str) -> QueryRunner:
     return runner
 
 
-def _parser_client(history: HistoryDatabase) -> Client:
+def _open_parser(history: HistoryDatabase) -> Client:
     client = history.new_client(PARSER_SETTINGS)
+    if can_parse(client):
+        return client
+    version = client.server_version
+    client.close()
     try:
-        require_parser(client)
-    except BaseException:
-        client.close()
-        raise
-    return client
+        # The parser needs no data, so an engine without any does.
+        return clickhouse_connect.get_client(interface="chdb", settings=PARSER_SETTINGS)
+    except (ImportError, ClickHouseError) as error:
+        raise SettingsError(
+            f"history: ClickHouse {version} cannot parse queries for the guard; "
+            "26.8 or later is needed, or here: pip install 'runherald[embedded]'"
+        ) from error

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 from msgspec import Struct
 
-from runherald.errors import SettingsError, Unreachable
+from runherald.errors import Unreachable
 from runherald.sinks.errors import QueryRefused, describe_engine_error
 
 MAX_BYTES = 65_536
@@ -31,6 +31,18 @@ class Parsed(Struct, frozen=True):
 
     text: str
     tree: dict[str, Any]
+
+
+class TextParser(Protocol):
+    """Says what a text means."""
+
+    def parse(self, text: str) -> Parsed:
+        """Return it, or raise QueryRefused."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what is held."""
+        ...
 
 
 class QueryParser:
@@ -76,16 +88,10 @@ class _Answer(Struct):
 _PARSE = "SELECT formatQueryFromJSON(parseQueryToJSON({query:String})) AS text, parseQueryToJSON(text) AS tree"
 
 
-def require_parser(client: Client) -> None:
-    """Check that an engine has `parseQueryToJSON`.
-
-    Raises:
-        SettingsError: it is older than 26.8.
-    """
-    version = str(client.server_version)
-    found = _VERSION.match(version)
-    if found is None or (int(found[1]), int(found[2])) < MINIMUM_VERSION:
-        raise SettingsError(f"history: ClickHouse {version} cannot parse queries for the guard; 26.8 or later is needed")
+def can_parse(client: Client) -> bool:
+    """Return whether an engine has `parseQueryToJSON`: ClickHouse 26.8 and later."""
+    found = _VERSION.match(str(client.server_version))
+    return found is not None and (int(found[1]), int(found[2])) >= MINIMUM_VERSION
 
 
 def _check_text(text: str) -> None:

@@ -1,11 +1,13 @@
 """The second wall over HTTP: a user of the server that may do nothing but read the views, asked without any setting of ours.
 
-Against the trial server of `runherald dev clickhouse`, which is one user on a loopback port, only read-only mode and the limits are left of
-this wall, sent with each query. It is used only when told so.
+Against the trial gateway of `runherald dev clickhouse`, which knows no users, only read-only mode and the limits are left of this wall,
+sent with each query: the check alone keeps base tables, system tables and files from users there. It answers on a loopback port and is
+for trials; do not put a history that matters behind it.
 """
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Iterator
 from time import monotonic
@@ -24,6 +26,8 @@ from runherald.sinks.guard.checked import CheckedQuery
 from runherald.sinks.guard.failure import query_failed
 from runherald.sinks.guard.limits import engine_limits
 from runherald.sinks.guard.server_user import excess_grants
+
+log = logging.getLogger(__name__)
 
 _CONNECT_SECONDS = 10.0
 # How long the server's own limit may be late, and the answer on its way.
@@ -49,6 +53,9 @@ class ServerRunner:
         """
         limits = QueryLimits()
         where = f"query_history {self._server.for_humans}"
+        if self._trial:
+            log.warning("queries are held by the check alone: history is the trial gateway url=%s", self._server.for_humans)
+            return
         grants = self._lines("SHOW GRANTS", limits)
         excess = excess_grants(grants, databases=[self._database])
         if excess:
@@ -100,7 +107,13 @@ class ServerRunner:
         server = self._server
         fields: dict[str, str] = {"database": self._database, "default_format": form, "query_id": str(uuid.uuid4())}
         if self._trial:
-            settings = {**engine_limits(limits), **OUTPUT_SETTINGS, "readonly": 1}
+            settings = {
+                **engine_limits(limits),
+                **OUTPUT_SETTINGS,
+                "max_result_rows": limits.rows + 1,
+                "result_overflow_mode": "break",
+                "readonly": 1,
+            }
             fields.update({name: str(value) for name, value in settings.items()})
         headers = {"X-ClickHouse-User": server.user or "default", "X-ClickHouse-Key": server.password}
         timeout = urllib3.Timeout(connect=_CONNECT_SECONDS, read=limits.seconds + _GRACE_SECONDS)
@@ -133,3 +146,14 @@ def _complete_lines(response: BaseHTTPResponse, deadline: float, limits: QueryLi
         raise Unreachable("query_history: the server stopped in the middle of an answer; ask again") from error
     if rest:
         yield rest
+
+
+def is_trial_gateway(server: HttpServer) -> bool:
+    """Return whether a loopback port is the trial gateway: it alone can be told to fail."""
+    if server.host not in ("127.0.0.1", "localhost", "::1"):
+        return False
+    try:
+        response = urllib3.request("GET", f"{server.for_humans}/_faults", timeout=_CONNECT_SECONDS, retries=False)
+    except HTTPError as error:
+        raise Unreachable(f"query_history {server.for_humans}: no answer; is the ClickHouse server running?") from error
+    return response.status == 200 and b"lose_reply_after_insert" in response.data
