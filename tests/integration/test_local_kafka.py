@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from pathlib import Path
 
 import pytest
@@ -17,8 +16,6 @@ from tests.fixtures.parts import missing
 pytestmark = pytest.mark.kafka
 
 
-# kafka-python leaves its sockets to the garbage collector when a broker that is coming up refuses it.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_killed_node_comes_back_with_what_it_acknowledged(tmp_path: Path) -> None:
     broker = LocalKafka(tmp_path)
     try:
@@ -33,7 +30,6 @@ def test_a_killed_node_comes_back_with_what_it_acknowledged(tmp_path: Path) -> N
         assert count(broker) == 100
     finally:
         broker.stop()
-        gc.collect()
 
 
 def test_topics_are_made_once(kafka: LocalKafka) -> None:
