@@ -100,7 +100,7 @@ def mail_view(notice: Notice, context: RunContext | None, now: datetime, *, publ
         ),
         lines="\n".join(line[:LINE_CHARACTERS].rstrip("\r\n") for line in (context.lines if context else ())),
         sweep=_sweep(data, header, context) if context else "",
-        missing="" if context else "Metrics and log lines are not here: history did not answer in time. They are on the run's page.",
+        missing="" if context else "Metrics and log lines are not here, since history did not answer in time.",
         link=f"{public_url}/runs/{quote(notice.run_id, safe='')}" if public_url else "",
         times=(
             Fact("Happened", say_time(notice.event_time)),

@@ -19,14 +19,22 @@ from typing import Protocol
 from runherald.alerts.backoff import next_delay
 from runherald.alerts.events import DECODERS, AlertDecided, NoticeAccepted, NoticeAttempted, NoticeRefused, Outcome, outcome_outgoing
 from runherald.alerts.intake import Intake, RangeWriter
-from runherald.alerts.notice_table import notice_rows
+from runherald.alerts.message import Composer
+from runherald.alerts.notice_table import NoticeTable, notice_rows
 from runherald.alerts.outbox import Notice, decided_notices, fold_outcome
 from runherald.alerts.server_watch import ServerWatch
-from runherald.alerts.smtp import CONNECTIONS, Accepted, Delivery
+from runherald.alerts.smtp import CONNECTIONS, Accepted, Delivery, NoServer, SmtpTransport
+from runherald.alerts.smtp_address import parse_smtp
+from runherald.alerts.stages.deliver import Deliver
 from runherald.clock import Clock
 from runherald.errors import InvalidEvent
 from runherald.events import Event
 from runherald.records import Outgoing, Record, TopicPartition
+from runherald.settings import Mail
+from runherald.sinks.connection import HistoryDatabase
+from runherald.sinks.retry import Retry
+from runherald.sinks.run_context import HistoryRunContext
+from runherald.sinks.writer import TableWriter
 from runherald.topics import ALERTS
 from runherald.wire import from_record
 
@@ -253,3 +261,23 @@ class MailerProcessor:
             del self._notices[notice_id]
             self._changed.discard(notice_id)
             self._attempted.pop(notice_id, None)
+
+
+def mailer_processor(
+    db: HistoryDatabase, mail: Mail, clock: Clock, *, public_url: str = "", unsubscribe_url: str = "", retry: Retry | None = None
+) -> MailerProcessor:
+    """Return the processor that sends by these settings.
+
+    Raises:
+        SettingsError: the address of the SMTP server cannot be used.
+    """
+    retry = retry or Retry()
+    composer = Composer(mail.sender, public_url=public_url, unsubscribe_url=unsubscribe_url)
+    transport = SmtpTransport(parse_smtp(mail.smtp), timeout=mail.timeout_seconds, connections=AT_ONCE) if mail.smtp else NoServer()
+    return MailerProcessor(
+        Deliver(composer, transport, HistoryRunContext(db), clock),
+        TableWriter(db, NAME, clock, retry=retry),
+        NoticeTable(db, retry),
+        clock,
+        max_attempts=mail.max_attempts,
+    )

@@ -140,6 +140,17 @@ class SmtpTransport:
         return True
 
 
+class NoServer:
+    """Stands where a server would when none is set: refuses every notice, and says why."""
+
+    async def send(self, sender: str, recipient: str, message: bytes) -> Delivery:  # noqa: ARG002
+        """Refuse."""
+        return Failed(permanent=True, fault="reply", reason="no_server: mail.smtp is not set, so no mail can leave")
+
+    async def close_idle(self, older_than: float = IDLE_SECONDS) -> None:
+        """Do nothing."""
+
+
 def _explain(error: Exception, server: SmtpServer) -> Failed:
     """Return what an error of an attempt means.
 
