@@ -95,6 +95,7 @@ def parts(log: str, data: Path) -> Iterator[str]:
     mail = ["--mail-to", MAIL_TO, "--grace-seconds", str(GRACE_SECONDS)]
     with ExitStack() as stack:
         connections: list[str] = []
+        queries: list[str] = []
         if log == "kafka":
             from runherald.deploy.local_clickhouse import LocalClickHouse
             from runherald.deploy.local_kafka import LocalKafka
@@ -102,11 +103,14 @@ def parts(log: str, data: Path) -> Iterator[str]:
             kafka = stack.enter_context(LocalKafka(data / "kafka"))
             clickhouse = stack.enter_context(LocalClickHouse(data / "clickhouse"))
             connections = ["--log", kafka.url, "--history", clickhouse.url]
+            queries = ["--query-history", clickhouse.url]
             command("topics", "create", "--log", kafka.url)
             command("migrate", "--history", clickhouse.url)
         server = data / "server"
         server.mkdir()
-        stack.enter_context(process("server", data, "up", "--data", str(server), "--port", "0", "--catch-mail", *connections, *mail))
+        stack.enter_context(
+            process("server", data, "up", "--data", str(server), "--port", "0", "--catch-mail", *connections, *queries, *mail)
+        )
         about = wait("the server's first answer", lambda: read_json(server / "server.json"), 60)
         if log == "kafka":
             for number in (1, 2):

@@ -68,6 +68,17 @@ def migrate(db: HistoryDatabase, *, cluster: str = "") -> list[str]:
     return applied
 
 
+def unapplied(db: HistoryDatabase) -> list[str]:
+    """Return the names of the migrations that a database lacks; changes nothing.
+
+    Raises:
+        SchemaMismatch: an applied migration is not the one of this version.
+    """
+    client = db.client()
+    known = _applied(client, _quoted(db.database)) if client.command("EXISTS TABLE schema_migrations") else {}
+    return [migration.name for migration in pending(known)]
+
+
 def pending(known: dict[str, str]) -> Iterator[Migration]:
     """Yield the migrations that are not among the known ones (name to digest).
 

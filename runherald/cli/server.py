@@ -1,0 +1,153 @@
+"""The server process: puts the parts together, serves, and takes them apart again."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+import uvicorn
+from msgspec.structs import replace
+
+from runherald.cli.parts import check_schema, open_history, processors, rules_of
+from runherald.cli.serving import PROCESSORS
+from runherald.deploy.mail_catcher import MailCatcher
+from runherald.errors import InvalidInput
+from runherald.settings import Settings, without_password
+from runherald.sinks.connection import HistoryDatabase
+from runherald.sinks.guard.guard import QueryGuard
+from runherald.sinks.migrate import migrate
+from runherald.sinks.queries import HistoryReader
+from runherald.streams.embedded_runner import EmbeddedRunner
+from runherald.streams.log import open_log
+from runherald.studio.app import make_app
+from runherald.studio.live import LiveFeed
+from runherald.studio.parts import ServerParts
+from runherald.studio.server_status import LogStatus
+from runherald.topics import ALERTS, EVENTS, LOGS, METRICS, STATUS
+
+logger = logging.getLogger(__name__)
+
+ABOUT = "server.json"
+"""File in the data folder that says where a server answers, while it does."""
+
+_TOPICS = {"history": (EVENTS,), "metrics": (METRICS,), "logs": (LOGS,), "leases": (EVENTS,), "alerting": (STATUS,), "mailer": (ALERTS,)}
+_GRACE_SECONDS = 5
+
+
+def serve(settings: Settings, *, catch_mail: bool) -> int:
+    """Serve until SIGTERM or Ctrl-C and return the exit status."""
+    rules = rules_of(settings)  # first: a wrong rule file is said before anything is opened
+    settings.data.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        listener = stack.enter_context(closing(_listen(settings.host, settings.port)))
+        url = f"http://{_host_for_links(settings.host)}:{listener.getsockname()[1]}"
+        public_url = settings.public_url or url
+        log = stack.enter_context(closing(open_log(settings.log, folder=settings.data)))
+        history = stack.enter_context(closing(_ready_history(settings)))
+        mails = settings.data / "mails" if catch_mail else None
+        mail = settings.mail
+        if mails is not None:
+            catcher = stack.enter_context(MailCatcher(mails))
+            mail = replace(mail, smtp=catcher.url)
+        runner = None
+        if settings.log == "embedded" or settings.history == "embedded":
+            made = processors(settings, lambda: history, rules, mail=mail, public_url=public_url)
+            runner = EmbeddedRunner(log, made)
+        reader = HistoryReader(history)
+        live = LiveFeed()
+        guard = stack.enter_context(closing(QueryGuard.open(history, settings.query_history)))
+        parts = ServerParts(
+            log=log,
+            reader=reader,
+            guard=guard,
+            status=LogStatus(
+                log,
+                reader,
+                {name: _TOPICS[name] for name in PROCESSORS},
+                version=version("runherald"),
+                log_url=settings.log,
+                history_url=history.url_for_humans if settings.history != "embedded" else settings.history,
+            ),
+            ailment=lambda: _ailment(runner),
+            live=live,
+            token=settings.token,
+            mail_folder=mails,
+            public_url=public_url,
+        )
+        if runner is not None:
+            runner.start()
+            stack.callback(runner.stop)
+        server = _Server(
+            uvicorn.Config(
+                make_app(parts), log_config=None, access_log=False, timeout_graceful_shutdown=_GRACE_SECONDS, timeout_keep_alive=60
+            ),
+            live,
+        )
+        stack.enter_context(_about(settings.data / ABOUT, url, mail.smtp if catch_mail else ""))
+        logger.info("server started url=%s log=%s history=%s data=%s", url, settings.log, without_password(settings.history), settings.data)
+        print(f"runherald is on {url}", flush=True)  # noqa: T201
+        server.run(sockets=[listener])
+    return 0
+
+
+class _Server(uvicorn.Server):
+    """Ends the live streams when it is told to stop: it would wait for them otherwise."""
+
+    def __init__(self, config: uvicorn.Config, live: LiveFeed) -> None:
+        super().__init__(config)
+        self._live = live
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._live.close()
+        await super().shutdown(sockets)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=1024)
+    except OSError as error:
+        raise InvalidInput(f"cannot listen on {host}:{port} ({error.strerror}); stop what does, or choose another with --port") from error
+
+
+def _ready_history(settings: Settings) -> HistoryDatabase:
+    history = open_history(settings)
+    try:
+        if settings.history == "embedded":
+            migrate(history)
+        else:
+            check_schema(history)
+    except BaseException:
+        history.close()
+        raise
+    return history
+
+
+def _ailment(runner: EmbeddedRunner | None) -> str:
+    if runner is None or runner.healthy:
+        return ""
+    ill = [each for each in runner.health() if each.state not in ("starting", "running")]
+    return "; ".join(f"processor {each.name} is {each.state}: {each.error}" for each in ill)
+
+
+@contextmanager
+def _about(path: Path, url: str, smtp: str) -> Iterator[None]:
+    unfinished = path.with_suffix(".tmp")
+    unfinished.write_text(json.dumps({"url": url, "pid": os.getpid(), "smtp": smtp}))
+    unfinished.replace(path)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _host_for_links(host: str) -> str:
+    if host in ("0.0.0.0", "::"):  # noqa: S104
+        return socket.gethostname()
+    return f"[{host}]" if ":" in host else host
