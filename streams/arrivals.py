@@ -65,18 +65,21 @@ class Arrivals:
     def take(self) -> list[Record]:
         """Return the records that have come, those of a partition in an unbroken row.
 
+        Faust may read a partition before it has told of it: such records wait until `assigned`.
+
         Raises:
             OutOfOrder: records are missing before one that came.
         """
         self._arrived.clear()
         records = []
-        while self._waiting:
-            event, record = self._waiting.popleft()
-            if self._follows(record):
+        early: deque[tuple[Any, Record]] = deque()
+        for event, record in self._waiting:
+            if record.topic_partition not in self._next:
+                early.append((event, record))
+            elif self._follows(record):
                 records.append(record)
                 self._taken.setdefault(record.topic_partition, deque()).append((event, record.offset))
-        self._bytes = 0
-        self._room.set()
+        self._hold(early)
         return records
 
     def acknowledge(self, offsets: Mapping[TopicPartition, int]) -> None:
@@ -92,6 +95,8 @@ class Arrivals:
         for partition, position in positions.items():
             self._next[partition] = position
             self._strays[partition] = STRAYS
+        self._hold(deque((event, record) for event, record in self._waiting if record.topic_partition in self._next))
+        self._arrived.set()
 
     def revoked(self, partitions: Collection[TopicPartition]) -> None:
         """Drop what has come of these partitions, and what waits for its acknowledgement."""
@@ -99,18 +104,22 @@ class Arrivals:
         for partition in partitions:
             self._next.pop(partition, None)
             self._taken.pop(partition, None)
-        self._waiting = deque((event, record) for event, record in self._waiting if record.topic_partition not in partitions)
-        self._bytes = sum(len(record.value) for _, record in self._waiting)
-        self._room.set()
+        self._hold(deque((event, record) for event, record in self._waiting if record.topic_partition not in partitions))
 
     def positions(self) -> dict[TopicPartition, int]:
         """Return the next offset to be taken, for each partition."""
         return dict(self._next)
 
+    def _hold(self, waiting: deque[tuple[Any, Record]]) -> None:
+        self._waiting = waiting
+        self._bytes = sum(len(record.value) for _, record in waiting)
+        if len(waiting) < MAX_RECORDS and self._bytes < MAX_BYTES:
+            self._room.set()
+
     def _follows(self, record: Record) -> bool:
         partition = record.topic_partition
-        expected = self._next.get(partition)
-        if expected is None or record.offset < expected:
+        expected = self._next[partition]
+        if record.offset < expected:
             return False
         if record.offset == expected:
             self._next[partition] = expected + 1

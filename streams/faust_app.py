@@ -17,7 +17,7 @@ SESSION_SECONDS = 15.0
 """A worker that is not heard of for so long loses its partitions."""
 
 
-def make_app(group: str, servers: Sequence[str], datadir: Path) -> Any:
+def make_app(group: str, servers: Sequence[str], datadir: Path, *, session_seconds: float = SESSION_SECONDS) -> Any:
     """Return an app that reads as a member of the group. `datadir` must exist; nothing is kept in it."""
     return faust.App(
         group,
@@ -39,8 +39,8 @@ def make_app(group: str, servers: Sequence[str], datadir: Path) -> Any:
         # Commits are made after each flush; the timer only repeats what was acknowledged.
         broker_commit_every=1_000_000,
         broker_commit_interval=2.0,
-        broker_session_timeout=SESSION_SECONDS,
-        broker_heartbeat_interval=3.0,
+        broker_session_timeout=session_seconds,
+        broker_heartbeat_interval=session_seconds / 5,
         broker_rebalance_timeout=60.0,
         broker_request_timeout=40.0,
         broker_max_poll_interval=600.0,

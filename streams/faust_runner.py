@@ -20,6 +20,7 @@ from types import FrameType
 from runherald.records import Processor
 from runherald.streams.cycle import DEFAULT_POLICY, FlushPolicy
 from runherald.streams.dead_letter_limit import DEFAULT_LIMIT, DeadLetterLimit
+from runherald.streams.faust_app import SESSION_SECONDS
 from runherald.streams.faust_worker import FaustWorker
 from runherald.streams.log import bootstrap_servers
 from runherald.streams.watchdog import Patience
@@ -39,18 +40,29 @@ def run_worker(
     limit: DeadLetterLimit = DEFAULT_LIMIT,
     patience: Patience = DEFAULT_PATIENCE,
     stop_seconds: float = STOP_SECONDS,
+    session_seconds: float = SESSION_SECONDS,
 ) -> int:
     """Run processors on Kafka until SIGTERM or SIGINT; return the exit status.
 
     0: all flushed, committed and left their groups. Anything else: one ended by itself, and took the others with it; the log says which and
-    why. Factories are called in the processors' own processes, which are forked: the caller must not have started threads.
+    why. A worker that is killed loses its partitions to others after `session_seconds`. Factories are called in the processors' own
+    processes, which are forked: the caller must not have started threads.
 
     Raises:
         SettingsError: the URL is none of Kafka.
     """
     servers = bootstrap_servers(log_url)
     workers = {
-        name: FaustWorker(name, factory, servers, policy=policy, limit=limit, patience=patience, stop_seconds=stop_seconds)
+        name: FaustWorker(
+            name,
+            factory,
+            servers,
+            policy=policy,
+            limit=limit,
+            patience=patience,
+            stop_seconds=stop_seconds,
+            session_seconds=session_seconds,
+        )
         for name, factory in processors.items()
     }
     if len(workers) == 1:

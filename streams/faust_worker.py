@@ -43,6 +43,7 @@ class FaustWorker:
         limit: DeadLetterLimit,
         patience: Patience,
         stop_seconds: float,
+        session_seconds: float,
     ) -> None:
         self._name = name
         self._factory = factory
@@ -51,6 +52,7 @@ class FaustWorker:
         self._limit = limit
         self._patience = patience
         self._stop_seconds = stop_seconds
+        self._session_seconds = session_seconds
 
     def run(self) -> int:
         """Run until SIGTERM or SIGINT, and return the exit status: 0 when all that was taken in is flushed and committed."""
@@ -72,7 +74,7 @@ class FaustWorker:
             processor = self._factory()
             await asyncio.to_thread(offsets.check_topics, processor.topics)
             with tempfile.TemporaryDirectory(prefix="runherald-") as folder:
-                app = make_app(group_of(self._name), self._servers, Path(folder))
+                app = make_app(group_of(self._name), self._servers, Path(folder), session_seconds=self._session_seconds)
                 lane = FaustLane(app, processor, offsets, policy=self._policy, limit=self._limit)
                 await self._serve(app, lane, offsets, processor.topics)
         finally:
