@@ -16,19 +16,30 @@ from msgspec import Struct
 
 from runherald.api import MetricSeries
 from runherald.sinks.connection import HistoryDatabase
-from runherald.sinks.select import select
+from runherald.sinks.select import Rows, select
 
 CURVE_BUCKETS = 400
 """A curve of more points than two a bucket is drawn from the least and the greatest of each bucket."""
 
 
 class Curve(Struct, frozen=True, kw_only=True):
-    """A scalar metric for a chart, in order of step; None where the value is not finite. `points` counts what was logged."""
+    """A scalar metric for a chart, in order of step; a value that is not finite is None.
+
+    Attributes:
+        last: the value of the highest step.
+        least, greatest: of the finite values.
+        points: how many were logged.
+        nonfinite: how many of them are NaN or infinite.
+        reduced: not every point is here.
+    """
 
     run_id: str
     name: str
     steps: list[int]
     values: list[float | None]
+    last: float | None
+    least: float | None
+    greatest: float | None
     points: int
     nonfinite: int = 0
     reduced: bool = False
@@ -37,6 +48,15 @@ class Curve(Struct, frozen=True, kw_only=True):
 class _Series(NamedTuple):
     run_id: str
     name: str
+
+
+class _Bounds(NamedTuple):
+    last_step: int
+    last: float
+    least: float | None
+    greatest: float | None
+    points: int
+    nonfinite: int
 
 
 class MetricReader:
@@ -55,33 +75,39 @@ class MetricReader:
     def curves(self, run_ids: Sequence[str], buckets: int = CURVE_BUCKETS) -> list[Curve]:
         """Return the scalar metrics of some runs for charts; a long one keeps the least and the greatest value of each bucket of steps."""
         names = self._names({"runs": list(run_ids), "name": ""})
-        bounds = {
-            series: (count, nonfinite)
-            for series, count, nonfinite in select(
-                self._db,
-                "SELECT series_id, count(), countIf(NOT isFinite(value)) FROM metric_points"
-                " WHERE series_id IN (SELECT series_id FROM metric_series WHERE run_id IN {runs:Array(String)}) GROUP BY series_id",
-                {"runs": list(run_ids)},
-            )
-            if series in names
-        }
-        long = [series for series, (count, _) in bounds.items() if count > 2 * buckets]
-        short = [series for series in bounds if series not in set(long)]
-        points = {**self._points(short), **self._extremes(long, buckets)}
+        bounds = {row[0]: _Bounds(*row[1:]) for row in self._bounds(run_ids) if row[0] in names}
+        long = [series for series, bound in bounds.items() if bound.points > 2 * buckets]
+        points = {**self._points([series for series in bounds if series not in set(long)]), **self._extremes(long, buckets)}
+        for series in long:
+            last = (bounds[series].last_step, bounds[series].last)
+            if points[series][-1:] != [last]:
+                points[series].append(last)
         place = {run_id: index for index, run_id in enumerate(run_ids)}
         curves = [
             Curve(
                 run_id=names[series].run_id,
                 name=names[series].name,
                 steps=[step for step, _ in points.get(series, ())],
-                values=[value if math.isfinite(value) else None for _, value in points.get(series, ())],
-                points=count,
-                nonfinite=nonfinite,
-                reduced=count > 2 * buckets,
+                values=[_finite(value) for _, value in points.get(series, ())],
+                last=_finite(bound.last),
+                least=_finite(bound.least),
+                greatest=_finite(bound.greatest),
+                points=bound.points,
+                nonfinite=bound.nonfinite,
+                reduced=series in long,
             )
-            for series, (count, nonfinite) in bounds.items()
+            for series, bound in bounds.items()
         ]
         return sorted(curves, key=lambda curve: (curve.name, place[curve.run_id]))
+
+    def _bounds(self, run_ids: Sequence[str]) -> Rows:
+        return select(
+            self._db,
+            "SELECT series_id, max(step), argMax(value, (step, time)),"
+            " minOrNullIf(value, isFinite(value)), maxOrNullIf(value, isFinite(value)), count(), countIf(NOT isFinite(value)) FROM metric_points"
+            " WHERE series_id IN (SELECT series_id FROM metric_series WHERE run_id IN {runs:Array(String)}) GROUP BY series_id",
+            {"runs": list(run_ids)},
+        )
 
     def _names(self, parameters: Mapping[str, Any]) -> dict[int, _Series]:
         rows = select(
@@ -161,6 +187,10 @@ class MetricReader:
                 pair = sorted([(least_at, least), (greatest_at, greatest)])
                 points[one] += pair[:1] if pair[0] == pair[1] else pair
         return points
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _nonfinite(value: float) -> str:

@@ -47,6 +47,22 @@ class RunFilter(Struct, frozen=True, kw_only=True):
     life: str = "Active"
 
 
+class Change(Struct, frozen=True):
+    """A run whose state was written lately; `version` differs each time."""
+
+    run_id: str
+    version: int
+    parent_run_id: str
+    root_run_id: str
+
+
+class Family(Struct, frozen=True):
+    """The first children of a run, oldest first, and how many there are of each status."""
+
+    first: list[RunView]
+    counts: dict[str, int]
+
+
 class Activity(Struct, frozen=True):
     """How much there is of what a run's page shows beside its state. It differs when the page should be drawn again."""
 
@@ -113,6 +129,29 @@ class HistoryReader:
             found.update((run.run_id, run) for run in new)
             parents = [run.run_id for run in new] if recursive else []
         return list(found.values())
+
+    def families(self, run_ids: Sequence[str], each: int) -> dict[str, Family]:
+        """Return the children of each of some runs, at most so many each; runs without children are left out."""
+        now = self._clock()
+        counts: dict[str, dict[str, int]] = {}
+        for parent, status, count in self._select(
+            "SELECT parent_run_id, status, count() FROM run_state FINAL"
+            " WHERE parent_run_id IN {parents:Array(String)} AND life = 'Active' GROUP BY parent_run_id, status ORDER BY status",
+            parents=list(run_ids),
+        ):
+            counts.setdefault(parent, {})[status] = count
+        first: dict[str, list[RunView]] = {parent: [] for parent in counts}
+        for row in self._select(
+            f"SELECT {LIST_COLUMNS} FROM run_state FINAL"  # noqa: S608 (a constant)
+            " WHERE parent_run_id IN {parents:Array(String)} AND life = 'Active'"
+            " ORDER BY created_time, run_id LIMIT {each:UInt32} BY parent_run_id",
+            parents=sorted(counts),
+            each=each,
+        ):
+            child = view_of_row(row, now)
+            if child.parent_run_id in first:
+                first[child.parent_run_id].append(child)
+        return {parent: Family(first[parent], counts[parent]) for parent in counts}
 
     def transitions(self, run_id: str) -> list[TransitionView]:
         """Return the transitions of a run in order, each refused report after what it came too late for."""
@@ -195,14 +234,14 @@ class HistoryReader:
         )
         return [decode_state(text) for (text,) in rows]
 
-    def changed_runs(self, seconds: float) -> dict[str, int]:
-        """Return the runs whose state was written within the last seconds, and its version."""
+    def changed_runs(self, seconds: float) -> list[Change]:
+        """Return the runs whose state was written within the last seconds."""
         rows = self._select(
-            "SELECT run_id, max(version) FROM run_state WHERE _ingested_at > now64(6) - toIntervalMillisecond({millis:UInt32})"
-            " GROUP BY run_id",
+            "SELECT run_id, max(version), any(parent_run_id), any(root_run_id) FROM run_state"
+            " WHERE _ingested_at > now64(6) - toIntervalMillisecond({millis:UInt32}) GROUP BY run_id ORDER BY run_id",
             millis=round(seconds * 1000),
         )
-        return dict(rows)
+        return [Change(*row) for row in rows]
 
     def activity(self, run_id: str) -> Activity:
         """Return how much there is of a run's metrics, log and notices."""

@@ -167,6 +167,21 @@ def test_children_are_found_at_every_level_and_circles_end(feed: HistoryFeed, re
     assert [run.run_id for run in reader.children("top", recursive=True)] == ["mid2", "mid", "low"]
 
 
+def test_families_hold_the_first_children_and_count_all(feed: HistoryFeed, reader: HistoryReader) -> None:
+    last = Teller("c2")
+    feed.add(
+        Teller("p").created(),
+        Teller("alone").created(),
+        *(Teller(f"c{number}").created(parent_run_id="p", time=NOW + number * MINUTE) for number in range(2)),
+        last.created(parent_run_id="p", time=NOW + 2 * MINUTE),
+        last.status(Status.RUNNING),
+    )
+    families = reader.families(["p", "alone"], 2)
+    assert list(families) == ["p"]
+    assert [run.run_id for run in families["p"].first] == ["c0", "c1"]
+    assert families["p"].counts == {"NotStarted": 2, "Running": 1}
+
+
 def test_metrics_come_in_order_of_step_each_point_once(feed: HistoryFeed, reader: HistoryReader) -> None:
     run, again = Teller("r1"), Teller("r1")
     feed.add(run.points("loss", [3.0, 2.0], first=5), run.points("loss", [9.0], first=1), run.points("acc", [0.5]))
@@ -184,6 +199,7 @@ def test_what_is_not_finite_travels_as_text_and_is_a_gap_in_a_curve(feed: Histor
     assert series.values == [1.0, "NaN", "Infinity", "-Infinity"]
     [curve] = reader.curves(["r1"])
     assert (curve.values, curve.points, curve.nonfinite) == ([1.0, None, None, None], 4, 3)
+    assert (curve.last, curve.least, curve.greatest) == (None, 1.0, 1.0)
 
 
 def test_texts_and_objects_are_series_of_their_kind(feed: HistoryFeed, reader: HistoryReader) -> None:
@@ -217,6 +233,8 @@ def test_a_long_curve_is_short_and_keeps_its_spikes(feed: HistoryFeed, reader: H
     drawn = dict(zip(curve.steps, curve.values, strict=True))
     assert drawn[7_777] == 50.0
     assert drawn[12_345] == -50.0
+    assert (curve.steps[-1], curve.values[-1]) == (19_999, values[-1])
+    assert (curve.last, curve.least, curve.greatest) == (values[-1], -50.0, 50.0)
 
 
 def test_the_last_lines_of_a_log(feed: HistoryFeed, reader: HistoryReader) -> None:
@@ -257,7 +275,7 @@ def test_watermarks_changes_and_activity_move_with_what_is_stored(feed: HistoryF
     feed.add(run.points("loss", [1.0, 2.0]), run.status(Status.RUNNING))
     assert reader.watermarks("history") == {TopicPartition("runherald.events", 0): 1}
     assert reader.watermarks("logs") == {}
-    assert reader.changed_runs(60.0) == {"r1": 2}
+    assert [(change.run_id, change.version) for change in reader.changed_runs(60.0)] == [("r1", 2)]
     after = reader.activity("r1")
     assert (before.points, after.points) == (0, 2)
     reader.check()

@@ -1,0 +1,121 @@
+"""The server as an ASGI application: `make_app(parts)`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from runherald.api import API
+from runherald.errors import RunheraldError
+from runherald.studio.access import Access
+from runherald.studio.answers import error_answer, fault_of
+from runherald.studio.blocking import Blocking
+from runherald.studio.cancel_requests import CancelRequests
+from runherald.studio.headers import SafeHeaders
+from runherald.studio.live import live_stream
+from runherald.studio.live_look import LiveLook
+from runherald.studio.pages import Pages
+from runherald.studio.parts import ServerParts
+from runherald.studio.positions import Positions
+from runherald.studio.reads import Reads
+from runherald.studio.telemetry import RequestTimes, Telemetry
+from runherald.studio.writes import Writes
+
+logger = logging.getLogger(__name__)
+
+_WRITERS = 16
+_READERS = 8
+
+
+def make_app(parts: ServerParts) -> Starlette:
+    """Return the application. `parts.live.close()` ends its streams; call it when the server is to stop.
+
+    Intake and reads have threads of their own: slow reads never delay what is being written.
+    """
+    writing, reading = Blocking(_WRITERS), Blocking(_READERS)
+    telemetry = Telemetry(parts.status, parts.live.count)
+    positions = Positions(parts.log, reading, wait_seconds=parts.position_wait)
+    writes = Writes(parts, writing, positions, CancelRequests(parts.reader, reading), telemetry)
+    reads = Reads(parts, reading, positions, telemetry)
+    pages = Pages(parts, reading, reads, writes)
+    look = LiveLook(parts.live, parts.reader, reading, interval=parts.live_interval)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        looking = asyncio.create_task(look.run())
+        try:
+            yield
+        finally:
+            parts.live.close()
+            looking.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await looking
+
+    async def answer_fault(request: Request, error: Exception) -> Response:
+        fault = fault_of(error)
+        # What nobody foresaw goes on to the server, which logs it whole.
+        if fault.status >= 500 and isinstance(error, RunheraldError):
+            logger.warning("event=request_failed path=%s status=%d reason=%s", request.url.path, fault.status, error)
+        wants_page = "text/html" in request.headers.get("accept", "") and not request.url.path.startswith(API)
+        return pages.fault(fault) if wants_page else error_answer(fault)
+
+    handlers: dict[int | type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
+        RunheraldError: answer_fault,
+        HTTPException: answer_fault,
+        Exception: answer_fault,
+    }
+    return Starlette(
+        routes=_routes(parts, reads, writes, pages),
+        middleware=[
+            Middleware(SafeHeaders),
+            Middleware(RequestTimes, telemetry=telemetry),
+            Middleware(Access, token=parts.token),
+        ],
+        exception_handlers=handlers,
+        lifespan=lifespan,
+    )
+
+
+def _routes(parts: ServerParts, reads: Reads, writes: Writes, pages: Pages) -> list[BaseRoute]:
+    async def follow(request: Request) -> Response:
+        return live_stream(parts.live, request)
+
+    run = f"{API}/runs/{{run_id}}"
+    return [
+        Route(f"{API}/events", writes.take_events, methods=["POST"]),
+        Route(f"{API}/runs", reads.list_runs),
+        Route(run, reads.show_run),
+        Route(f"{run}/transitions", reads.list_transitions),
+        Route(f"{run}/children", reads.list_children),
+        Route(f"{run}/metrics", reads.list_metrics),
+        Route(f"{run}/logs", reads.list_logs),
+        Route(f"{run}/notices", reads.list_run_notices),
+        Route(f"{run}/cancel", writes.cancel_run, methods=["POST"]),
+        Route(f"{API}/notices", reads.list_notices),
+        Route(f"{API}/query", reads.run_query, methods=["POST"]),
+        Route(f"{API}/status", reads.show_status),
+        Route(f"{API}/live", follow),
+        Route("/healthz", reads.show_health),
+        Route("/metrics", reads.show_telemetry),
+        Route("/", pages.runs),
+        Route("/runs/{run_id}", pages.run),
+        Route("/runs/{run_id}/charts", pages.charts),
+        Route("/runs/{run_id}/cancel", pages.cancel, methods=["POST"]),
+        Route("/mails", pages.mails),
+        Route("/mails/{name}", pages.mail),
+        Route("/mails/{name}/body", pages.mail_body),
+        Route("/query", pages.query),
+        Route("/sign-in", pages.sign_in, methods=["GET", "POST"]),
+        Mount("/static", StaticFiles(packages=[("runherald.studio", "static")])),
+        Mount("/vendor/uplot", StaticFiles(packages=[("uplot", "static")])),
+    ]

@@ -1,0 +1,61 @@
+"""What a run's page draws: a chart for each metric, a curve for each run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from runherald.api import RunView
+from runherald.sinks.metric_queries import Curve
+from runherald.studio.words import run_name
+
+MAX_CHARTS = 60
+
+
+class ChartCurve(Struct, frozen=True, kw_only=True):
+    """A curve as the page's script takes it."""
+
+    run_id: str
+    label: str
+    steps: list[int]
+    values: list[float | None]
+
+
+class Chart(Struct, frozen=True, kw_only=True):
+    """All curves of one metric. `note` says what is not to be seen."""
+
+    name: str
+    curves: list[ChartCurve]
+    note: str = ""
+
+
+class Charts(Struct, frozen=True):
+    """The charts of a page, by name; `more` counts those that are left out."""
+
+    charts: list[Chart]
+    more: int = 0
+
+
+def charts_of(runs: Sequence[RunView], curves: Sequence[Curve]) -> Charts:
+    """Return the charts of a run and its children. A metric with a single point each is a number and no chart."""
+    labels = {run.run_id: run_name(run) for run in runs}
+    by_name: dict[str, list[Curve]] = {}
+    for curve in curves:
+        by_name.setdefault(curve.name, []).append(curve)
+    drawn = [_chart(name, own, labels) for name, own in sorted(by_name.items()) if any(curve.points > 1 for curve in own)]
+    return Charts(drawn[:MAX_CHARTS], max(0, len(drawn) - MAX_CHARTS))
+
+
+def _chart(name: str, curves: Sequence[Curve], labels: dict[str, str]) -> Chart:
+    notes = []
+    nonfinite = sum(curve.nonfinite for curve in curves)
+    if nonfinite:
+        notes.append(f"{nonfinite} {'point is' if nonfinite == 1 else 'points are'} NaN or infinite")
+    if any(curve.reduced for curve in curves):
+        notes.append(f"{sum(curve.points for curve in curves):,} points; the extremes are drawn")
+    return Chart(
+        name=name,
+        curves=[ChartCurve(run_id=curve.run_id, label=labels[curve.run_id], steps=curve.steps, values=curve.values) for curve in curves],
+        note="; ".join(notes),
+    )

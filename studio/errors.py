@@ -1,0 +1,34 @@
+"""Errors of the server.
+
+InvalidInput
+├── NotFound            there is no such run, page or mail (404)
+├── Unauthorized        no token, or another one (401)
+├── Foreign             another site's page sends the request (403)
+└── TooLarge            the body is above the bound (413)
+Unreachable
+└── NotYet              history has not passed the caller's position in time (503)
+"""
+
+from __future__ import annotations
+
+from runherald.errors import InvalidInput, Unreachable
+
+
+class NotFound(InvalidInput):
+    """There is no such thing."""
+
+
+class Unauthorized(InvalidInput):
+    """The request shows no token, or another one."""
+
+
+class Foreign(InvalidInput):
+    """A page of another site sends the request."""
+
+
+class TooLarge(InvalidInput):
+    """The body is above the bound."""
+
+
+class NotYet(Unreachable):
+    """History has not passed the caller's position in time."""

@@ -1,0 +1,119 @@
+"""The change feed: which runs changed, told to every open page."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+MAX_PENDING = 10_000
+"""Changed runs that a slow reader may have before it; then its stream ends, and it begins anew with a fresh look."""
+
+
+class Subscription:
+    """One reader of the feed. Changes of a run that were not read yet are one change."""
+
+    def __init__(self, run_id: str, loop: asyncio.AbstractEventLoop) -> None:
+        self.run_id = run_id
+        self._loop = loop
+        self._pending: dict[str, None] = {}
+        self._something = asyncio.Event()
+        self._ended = False
+
+    def offer(self, run_id: str, relatives: tuple[str, ...]) -> None:
+        """Take a change; from any thread."""
+        if not self.run_id or self.run_id == run_id or self.run_id in relatives:
+            self._call(self._add, run_id)
+
+    def end(self) -> None:
+        """End the stream; from any thread."""
+        self._call(self._end)
+
+    async def changes(self) -> AsyncIterator[str]:
+        """Go through the ids of runs that change, until the feed is closed."""
+        while True:
+            await self._something.wait()
+            pending, self._pending = self._pending, {}
+            self._something.clear()
+            for run_id in pending:
+                yield run_id
+            if self._ended:
+                return
+
+    def _call(self, function: object, *arguments: str) -> None:
+        # The reader's loop may be gone when the server is stopping.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(function, *arguments)  # type: ignore[arg-type]
+
+    def _add(self, run_id: str) -> None:
+        self._pending[run_id] = None
+        if len(self._pending) > MAX_PENDING:
+            self._pending.clear()
+            self._ended = True
+        self._something.set()
+
+    def _end(self) -> None:
+        self._ended = True
+        self._something.set()
+
+
+class LiveFeed:
+    """Passes changes on. Whoever learns of one publishes it; the looks of `runherald.studio.live_look` do."""
+
+    def __init__(self) -> None:
+        self._subscriptions: set[Subscription] = set()
+        self._closed = False
+
+    def publish(self, run_id: str, *relatives: str) -> None:
+        """Say that a run changed, to those who follow all runs, this one, or one of its relatives; from any thread."""
+        for subscription in tuple(self._subscriptions):
+            subscription.offer(run_id, relatives)
+
+    def watched(self) -> set[str]:
+        """Return the runs that somebody follows one by one."""
+        return {subscription.run_id for subscription in tuple(self._subscriptions) if subscription.run_id}
+
+    @property
+    def followed(self) -> bool:
+        """Whether anybody reads the feed."""
+        return bool(self._subscriptions)
+
+    def count(self) -> int:
+        """Return how many read the feed."""
+        return len(self._subscriptions)
+
+    @contextmanager
+    def subscribe(self, run_id: str = "") -> Iterator[Subscription]:
+        """Follow all runs, or one and its children."""
+        subscription = Subscription(run_id, asyncio.get_running_loop())
+        self._subscriptions.add(subscription)
+        if self._closed:
+            subscription.end()
+        try:
+            yield subscription
+        finally:
+            self._subscriptions.discard(subscription)
+
+    def close(self) -> None:
+        """End every stream, so that the server can stop; from any thread."""
+        self._closed = True
+        for subscription in tuple(self._subscriptions):
+            subscription.end()
+
+
+def live_stream(feed: LiveFeed, request: Request) -> Response:
+    """Return the feed as server-sent events: `change`, data the id of a run."""
+    # Imported here because the module replaces uvicorn's signal handler, which concerns servers alone.
+    from sse_starlette import EventSourceResponse, ServerSentEvent
+
+    async def events() -> AsyncIterator[ServerSentEvent]:
+        with feed.subscribe(request.query_params.get("run", "")) as subscription:
+            yield ServerSentEvent(event="open", data="", retry=1_000)
+            async for run_id in subscription.changes():
+                yield ServerSentEvent(event="change", data=run_id)
+
+    return EventSourceResponse(events(), ping=15)

@@ -1,0 +1,60 @@
+"""What the server is made of: everything comes in from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from uuid import uuid4
+
+from msgspec import Struct, field
+
+from runherald.api import ServerStatus
+from runherald.clock import Clock, system_clock
+from runherald.limits import DEFAULT_LIMITS, Limits
+from runherald.sinks.guard.guard import QueryGuard
+from runherald.sinks.queries import HistoryReader
+from runherald.streams.log import Log
+from runherald.studio.live import LiveFeed
+
+MAX_BODY = 16 * 1024 * 1024
+
+
+def new_producer() -> str:
+    """Return an id under which the server itself reports one event."""
+    return f"studio-{uuid4()}"
+
+
+def nothing_wrong() -> str:
+    """Say that the server is healthy."""
+    return ""
+
+
+class ServerParts(Struct, frozen=True, kw_only=True):
+    """The parts of a server.
+
+    Attributes:
+        status: blocks; what the server runs and how far it is.
+        ailment: blocks; why the server is not healthy, or empty. That history answers is checked apart from it.
+        token: what callers must show; empty for none.
+        mail_folder: of the mail catcher; None when mail goes elsewhere.
+        public_url: of the server as people reach it.
+        max_body: bytes of a request.
+        position_wait: seconds that a read waits for what its caller wrote.
+        live_interval: seconds between two looks for changes, while a page is open.
+    """
+
+    log: Log
+    reader: HistoryReader
+    guard: QueryGuard
+    status: Callable[[], ServerStatus]
+    ailment: Callable[[], str] = nothing_wrong
+    live: LiveFeed = field(default_factory=LiveFeed)
+    clock: Clock = system_clock
+    new_producer: Callable[[], str] = new_producer
+    token: str = ""
+    mail_folder: Path | None = None
+    public_url: str = ""
+    limits: Limits = DEFAULT_LIMITS
+    max_body: int = MAX_BODY
+    position_wait: float = 10.0
+    live_interval: float = 0.5

@@ -1,0 +1,88 @@
+"""The server's own figures, in Prometheus' format."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from runherald.api import ServerStatus
+from runherald.errors import RunheraldError
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Telemetry:
+    """Counts what the server does; lag, notices and dead letters are read when somebody asks."""
+
+    def __init__(self, status: Callable[[], ServerStatus], live_readers: Callable[[], float]) -> None:
+        self._registry = CollectorRegistry()
+        self.events = Counter("runherald_intake_events", "Events taken.", ["topic"], registry=self._registry)
+        self.rejected = Counter("runherald_intake_rejected", "Members of batches that were refused.", registry=self._registry)
+        self.requests = Histogram(
+            "runherald_http_request_seconds",
+            "Time to answer a request; of a stream, until it began.",
+            ["method", "route", "status"],
+            buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+            registry=self._registry,
+        )
+        Gauge("runherald_live_readers", "Open streams of changes.", registry=self._registry).set_function(live_readers)
+        self._registry.register(_Progress(status))
+
+    def text(self) -> bytes:
+        """Return all figures; blocks."""
+        return generate_latest(self._registry)
+
+
+class RequestTimes:
+    """Observes how long requests take, by route."""
+
+    def __init__(self, app: ASGIApp, telemetry: Telemetry) -> None:
+        self._app = app
+        self._telemetry = telemetry
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on and observe it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+
+        async def observe(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                route: BaseRoute | None = scope.get("route")
+                # The route's pattern and not the path, which would make a time series of each run.
+                pattern = getattr(route, "path", "") or "other"
+                self._telemetry.requests.labels(scope["method"], pattern, str(message["status"])).observe(time.perf_counter() - started)
+            await send(message)
+
+        await self._app(scope, receive, observe)
+
+
+class _Progress(Collector):
+    def __init__(self, status: Callable[[], ServerStatus]) -> None:
+        self._status = status
+
+    def collect(self) -> Iterable[Metric]:
+        up = GaugeMetricFamily("runherald_history_up", "Whether log and history answer.")
+        try:
+            status = self._status()
+        except RunheraldError:
+            # The other figures matter most when history is away.
+            up.add_metric([], 0)
+            return [up]
+        up.add_metric([], 1)
+        lag = GaugeMetricFamily("runherald_processor_lag", "Records not processed yet.", labels=["processor", "topic", "partition"])
+        for one in status.partitions:
+            lag.add_metric([one.processor, one.topic, str(one.partition)], one.lag)
+        notices = GaugeMetricFamily("runherald_notices", "Notices by state.", labels=["state"])
+        for state, count in status.notices.items():
+            notices.add_metric([state], count)
+        dead = GaugeMetricFamily("runherald_dead_letters", "Dead letters that are kept.", value=status.dead_letters)
+        return [up, lag, notices, dead]

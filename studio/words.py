@@ -1,0 +1,144 @@
+"""Statuses, causes, evidence, times and numbers in words for people."""
+
+from __future__ import annotations
+
+import math
+import signal
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from types import MappingProxyType
+
+from runherald.api import RunView
+from runherald.events import Evidence
+from runherald.status import TERMINAL, Cause, Status
+
+KINDS: Mapping[str, str] = MappingProxyType(
+    {
+        **dict.fromkeys((Status.NOT_STARTED, Status.STARTING, Status.PROVISIONING, Status.PREPARING, Status.QUEUED), "waiting"),
+        **dict.fromkeys((Status.RUNNING, Status.FINALIZING), "running"),
+        Status.COMPLETED: "completed",
+        Status.FAILED: "failed",
+        **dict.fromkeys((Status.CANCEL_REQUESTED, Status.CANCELED), "canceled"),
+        Status.NOT_RESPONDING: "silent",
+        Status.PAUSED: "paused",
+    }
+)
+"""The look of a status: what shares one has the same colour. The word always stands beside it."""
+
+_NAMES: Mapping[str, str] = {
+    Status.NOT_STARTED: "Not started",
+    Status.CANCEL_REQUESTED: "Cancel requested",
+    Status.NOT_RESPONDING: "Not responding",
+}
+_CAUSES: Mapping[str, str] = {
+    Cause.USER: "a user asked for it",
+    Cause.RULE: "a rule asked for it",
+    Cause.PREEMPTION: "the machine was pre-empted",
+    Cause.TIME_LIMIT: "it ran into its time limit",
+    Cause.OUT_OF_MEMORY: "it ran out of memory",
+    Cause.NODE_LOST: "its machine was lost",
+    Cause.CODE_ERROR: "an error in its code",
+    Cause.LOST_CONTACT: "contact was lost",
+    Cause.UNKNOWN: "the cause is not known",
+}
+
+
+def status_kind(status: str) -> str:
+    """Return the look of a status."""
+    return KINDS.get(status, "waiting")
+
+
+def status_name(status: str) -> str:
+    """Return a status as people read it."""
+    return _NAMES.get(status, status) if status else "Unknown"
+
+
+def cause_in_words(cause: str) -> str:
+    """Return why a run has the status it has, or an empty text."""
+    return _CAUSES.get(cause, cause.replace("_", " ")) if cause else ""
+
+
+def reason_in_short(run: RunView) -> str:
+    """Return in one line why a run is as it is: its error, else its message, else its cause."""
+    error = run.error.error if run.error else None
+    if error is not None:
+        # A list has Azure's error code alone; the exception's type is in the state.
+        kind = error.debug_info.type if error.debug_info else ""
+        text = f"{kind}: {error.message}" if kind and not error.message.startswith(kind) else error.message
+    else:
+        text = run.message
+    return first_line(text) or cause_in_words(run.cause)
+
+
+def evidence_in_words(evidence: Evidence | None) -> list[str]:
+    """Return what a verdict rests on, one fact each."""
+    if evidence is None:
+        return []
+    facts = {
+        f"exit code {evidence.exit_code}": evidence.exit_code is not None,
+        f"signal {_signal_name(evidence.signal)}": evidence.signal is not None,
+        f"host {evidence.host}": bool(evidence.host),
+        f"process {evidence.pid}": evidence.pid is not None,
+        f"last seen {moment(evidence.last_seen)}": evidence.last_seen is not None,
+        f"lease of {duration(evidence.lease_seconds)}": evidence.lease_seconds is not None,
+    }
+    return [fact for fact, known in facts.items() if known]
+
+
+def duration(seconds: float | None) -> str:
+    """Return seconds as people say them: `0.35 s`, `12.3 s`, `4m 05s`, `3h 20m`, `2d 4h`."""
+    if seconds is None:
+        return ""
+    if seconds < 59.95:
+        return f"{seconds:.2f} s" if seconds < 9.995 else f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days}d {hours}h"
+    return f"{hours}h {minutes:02}m" if hours else f"{minutes}m {rest:02}s"
+
+
+def moment(time: datetime | None) -> str:
+    """Return a time in UTC, to the second; the page's script shows it in the reader's zone."""
+    return "" if time is None else time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def iso(time: datetime | None) -> str:
+    """Return a time for machines."""
+    return "" if time is None else time.astimezone(UTC).isoformat()
+
+
+def number(value: float | None) -> str:
+    """Return a metric's value, to six digits."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    return f"{value:.6g}"
+
+
+def first_line(text: str, length: int = 160) -> str:
+    """Return the first line of a text, shortened."""
+    line = text.strip().partition("\n")[0]
+    return line if len(line) <= length else line[: length - 1] + "…"
+
+
+def run_name(run: RunView) -> str:
+    """Return what a run is called: its name, or the beginning of its id."""
+    return run.display_name or short_id(run.run_id)
+
+
+def short_id(run_id: str) -> str:
+    """Return enough of an id to tell it from its neighbours."""
+    return run_id if len(run_id) <= 16 else f"{run_id[:12]}…"
+
+
+def has_ended(status: str) -> bool:
+    """Say whether nothing follows a status."""
+    return status in TERMINAL
+
+
+def _signal_name(number: int | None) -> str:
+    try:
+        return signal.Signals(number or 0).name
+    except ValueError:
+        return str(number)
