@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import http.client
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from urllib.parse import quote, urlsplit
 
@@ -13,7 +13,7 @@ SILENCE_SECONDS = 40.0
 """The server sends a comment at least each 15 s: after this long the connection is taken as dead."""
 
 
-def changes(url: str, token: str = "", run_id: str = "", *, sleep: Callable[[float], None], again_seconds: float = 1.0) -> Iterator[str]:
+def changes(url: str, token: str = "", run_id: str = "", *, sleep: Callable[[float], None], again_seconds: float = 1.0) -> Generator[str]:
     """Yield the ids of runs that change, for ever; an empty id means that some may have been missed, so look at all.
 
     It begins with an empty id, and yields one after each time that the connection was lost and when the server has no feed.

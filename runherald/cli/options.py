@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,9 +36,14 @@ def settings_of(args: argparse.Namespace, **overrides: Any) -> Settings:
     return load_settings(overrides={**said, **overrides}, config=getattr(args, "config", None))
 
 
-def client_of(args: argparse.Namespace) -> ApiClient:
-    """Return a client of the server that the settings name."""
+@contextmanager
+def client_of(args: argparse.Namespace) -> Iterator[ApiClient]:
+    """Give a client of the server that the settings name, and close it."""
     from runherald.producers.client import ApiClient
 
     settings = settings_of(args)
-    return ApiClient(settings.url, settings.token)
+    client = ApiClient(settings.url, settings.token)
+    try:
+        yield client
+    finally:
+        client.close()

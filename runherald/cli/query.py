@@ -40,7 +40,8 @@ def query(args: argparse.Namespace) -> int:
     sql = sys.stdin.read() if args.sql == "-" else args.sql
     if not sql.strip():
         raise InvalidInput('query: is empty; write one such as "SELECT * FROM runs LIMIT 10"')
-    answer = client_of(args).query(sql)
+    with client_of(args) as client:
+        answer = client.query(sql)
     print_answer(args, objects(answer), table=lambda: _grid(answer))
     if answer.truncated:
         sys.stderr.write(f"runherald: the answer was cut after {len(answer.rows)} rows; add a LIMIT, or ask for less\n")

@@ -30,12 +30,12 @@ def cancel_runs(args: argparse.Namespace) -> int:
     Raises:
         RunFailed: the server did not take the request.
     """
-    client = client_of(args)
-    for run_id in args.run_ids:
-        intake = client.cancel(run_id, user=_user(), reason=args.reason)
-        if intake.rejected:
-            raise RunFailed(f"{run_id}: {intake.rejected[0].field}: {intake.rejected[0].reason}")
-        sys.stdout.write(f"asked {run_id} to stop\n")
+    with client_of(args) as client:
+        for run_id in args.run_ids:
+            intake = client.cancel(run_id, user=_user(), reason=args.reason)
+            if intake.rejected:
+                raise RunFailed(f"{run_id}: {intake.rejected[0].field}: {intake.rejected[0].reason}")
+            sys.stdout.write(f"asked {run_id} to stop\n")
     return 0
 
 

@@ -16,6 +16,7 @@ from runherald.status import Status
 if TYPE_CHECKING:
     from runherald.api import RunView
     from runherald.cli.options import Commands
+    from runherald.producers.client import ApiClient
 
 PAGE = 200
 """Runs asked for at once."""
@@ -46,7 +47,16 @@ def register(commands: Commands) -> None:
 
 def list_runs(args: argparse.Namespace) -> int:
     """Print runs, newest first."""
-    client = client_of(args)
+    with client_of(args) as client:
+        runs, more = _read(client, args)
+    print_answer(args, runs, table=lambda: runs_grid(runs))
+    if more:
+        sys.stderr.write(f"runherald: there are more than {args.limit} runs; --limit shows more\n")
+    return 0
+
+
+def _read(client: ApiClient, args: argparse.Namespace) -> tuple[list[RunView], bool]:
+    """Return the runs asked for, page by page up to the limit, and whether there are more."""
     runs: list[RunView] = []
     cursor = ""
     while True:
@@ -62,16 +72,13 @@ def list_runs(args: argparse.Namespace) -> int:
         runs += page.runs
         cursor = page.next
         if not cursor or len(runs) >= args.limit:
-            break
-    print_answer(args, runs, table=lambda: runs_grid(runs))
-    if cursor:
-        sys.stderr.write(f"runherald: there are more than {args.limit} runs; --limit shows more\n")
-    return 0
+            return runs, bool(cursor)
 
 
 def list_children(args: argparse.Namespace) -> int:
     """Print the children of a run."""
-    children = client_of(args).children(args.run_id, recursive=args.recursive)
+    with client_of(args) as client:
+        children = client.children(args.run_id, recursive=args.recursive)
     print_answer(args, children, table=lambda: runs_grid(children))
     return 0
 

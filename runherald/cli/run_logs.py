@@ -27,7 +27,8 @@ def register(commands: Commands) -> None:
 
 def show_logs(args: argparse.Namespace) -> int:
     """Print the end of a run's log."""
-    lines = client_of(args).logs(args.run_id, tail=args.tail)
+    with client_of(args) as client:
+        lines = client.logs(args.run_id, tail=args.tail)
     answer = [
         {"file": line.file, "number": line.number, "time": from_micros(line.time), "stream": line.stream, "text": line.text}
         for line in lines

@@ -32,7 +32,8 @@ def register(commands: Commands) -> None:
 
 def show_metrics(args: argparse.Namespace) -> int:
     """Print the metrics of a run."""
-    metrics = client_of(args).metrics(args.run_id, name=args.name, recursive=args.recursive)
+    with client_of(args) as client:
+        metrics = client.metrics(args.run_id, name=args.name, recursive=args.recursive)
     print_answer(args, list(_points(metrics)), table=lambda: _summary(metrics, with_run=args.recursive))
     return 0
 

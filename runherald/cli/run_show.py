@@ -33,10 +33,10 @@ def register(commands: Commands) -> None:
 
 def show_run(args: argparse.Namespace) -> int:
     """Print a run."""
-    client = client_of(args)
-    run = client.get_run(args.run_id)
-    metrics = client.metrics(args.run_id)
-    children = client.children(args.run_id)
+    with client_of(args) as client:
+        run = client.get_run(args.run_id)
+        metrics = client.metrics(args.run_id)
+        children = client.children(args.run_id)
     answer = {**to_data(run), "metrics": {series.name: last_value(series) for series in metrics}, "children": children}
     print_answer(args, answer, table=lambda: _grids(run, metrics, children))
     return 0

@@ -6,6 +6,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from runherald.cli.options import add_server, client_of, settings_of
@@ -46,11 +47,12 @@ def watch(args: argparse.Namespace) -> int:
         raise InvalidInput("run watch: name one run, or say --all")
     from runherald.cli.live import changes
 
-    client, settings = client_of(args), settings_of(args)
+    settings = settings_of(args)
     form = args.output or ("table" if sys.stdout.isatty() else "jsonl")
     feed = changes(settings.url, settings.token, args.run_id, sleep=time.sleep)
-    follow = Follower(client, _write_line if form == "table" else _write_json)
-    return follow.until_end(args.run_id, feed) if args.run_id else follow.all(feed)
+    with closing(feed), client_of(args) as client:
+        follow = Follower(client, _write_line if form == "table" else _write_json)
+        return follow.until_end(args.run_id, feed) if args.run_id else follow.all(feed)
 
 
 class Follower:

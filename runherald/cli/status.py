@@ -26,8 +26,8 @@ def register(commands: Commands) -> None:
 
 def show_status(args: argparse.Namespace) -> int:
     """Print the server's status."""
-    client = client_of(args)
-    status = client.status()
+    with client_of(args) as client:
+        status = client.status()
     print_answer(args, status, table=lambda: _grids(client.url, status))
     return 0
 
