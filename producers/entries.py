@@ -46,7 +46,7 @@ class Logged(Struct, frozen=True, array_like=True, tag=2):
 class Said(Struct, frozen=True, array_like=True, tag=3):
     """Any other event: the name of its payload's type, when it happened, and the payload as it goes on the wire."""
 
-    type: str
+    payload_type: str
     time: int
     payload: bytes
 
@@ -78,4 +78,4 @@ def said(data: Data, time: int) -> Said:
 
 def payload_of(entry: Said) -> Data:
     """Return the payload that was said."""
-    return decode_data(entry.type, entry.payload)
+    return decode_data(entry.payload_type, entry.payload)

@@ -18,8 +18,8 @@ from runherald.wire import encode_batch
 
 _log = logging.getLogger("runherald.shipper")
 
-Beat = Callable[[float, bool], None]
-"""Journals a heartbeat if one is due; given the time (seconds, monotonic) and whether the one before is acknowledged."""
+Beat = Callable[[float, int], None]
+"""Journals a heartbeat if one is due; given the time (seconds, monotonic) and the ordinal below which all is acknowledged."""
 
 
 class Outbox:

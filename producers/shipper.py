@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from runherald.errors import InvalidInput, RunheraldError, Unreachable
+from runherald.errors import InvalidInput, RunheraldError
 from runherald.events import Event
 from runherald.producers.batching import MAX_POINTS
 from runherald.producers.journal_folder import journal_folders
@@ -94,6 +94,10 @@ class Shipper:
         """
         return self._wait([outbox], timeout_seconds, give_up=give_up)
 
+    def settle(self, timeout_seconds: float) -> bool:
+        """Wait until all that this process said so far is acknowledged, or an attempt fails; say whether it is."""
+        return self._wait(list(self._live), timeout_seconds, give_up=True)
+
     def drain(self, timeout_seconds: float) -> int:
         """Wait until the live journals are sent and return how many records are not. Where nobody was ever reached, one attempt is all."""
         outboxes = list(self._live)
@@ -125,7 +129,7 @@ class Shipper:
         now = self._monotonic()
         for outbox in self._live:
             if outbox.beat is not None:
-                outbox.beat(now, outbox.behind == 0)
+                outbox.beat(now, outbox.acknowledged)
         if now < self._retry_at and not urgent:
             return self._retry_at - now
         batch = self._gather()
@@ -214,8 +218,7 @@ class Shipper:
         wait = min(BACKOFF_CAP_SECONDS, BACKOFF_SECONDS * 2 ** min(self._failures - 1, 10))
         self._retry_at = self._monotonic() + wait * (0.5 + self._jitter() / 2)
         if self.last_error is None or type(self.last_error) is not type(error):
-            level = logging.INFO if isinstance(error, Unreachable) else logging.WARNING
-            _log.log(level, "shipper_waits reason=%r: nothing is lost, it is sent later", str(error))
+            _log.warning("shipper_waits reason=%r: what is logged is kept and sent later", str(error))
         self.last_error = error
 
     def _let_go(self) -> None:

@@ -1,1 +1,38 @@
+"""Run history and mail alerts for training runs.
 
+    from runherald import Workspace, Experiment, Run
+
+    with Experiment(Workspace(), "digits").start_logging() as run:
+        run.log("loss", 0.1)
+
+The names are loaded when they are first used: `import runherald` alone stays light.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from runherald.producers.experiment import Experiment
+    from runherald.producers.run import Run
+    from runherald.producers.workspace import Workspace
+
+__all__ = ["Experiment", "Run", "Workspace"]
+
+_MODULES = {
+    "Experiment": "runherald.producers.experiment",
+    "Run": "runherald.producers.run",
+    "Workspace": "runherald.producers.workspace",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'runherald' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_MODULES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,50 @@
+"""What a run logged, in the form that Azure's `Run.get_metrics` gives it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from runherald.api import MetricSeries
+
+_NONFINITE = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
+
+
+def metrics_of(series: Iterable[MetricSeries]) -> dict[str, Any]:
+    """Return name to value: what was logged once is a scalar, what was logged several times a list in order; rows and tables are
+    dictionaries of columns, of which those with one row hold scalars."""
+    found: dict[str, Any] = {}
+    for one in series:
+        match one.kind:
+            case "row" | "table":
+                columns = found.get(one.name)
+                found[one.name] = _join(columns if isinstance(columns, dict) else {}, one.values)
+            case "list":
+                found[one.name] = _listed(found.get(one.name)) + [item for items in one.values for item in items]
+            case "scalar":
+                found[one.name] = _listed(found.get(one.name)) + [_NONFINITE.get(value, value) for value in one.values]
+            case _:
+                found[one.name] = _listed(found.get(one.name)) + list(one.values)
+    return {name: _unwrap(value) for name, value in found.items()}
+
+
+def _join(columns: dict[str, list[Any]], logged: Iterable[Any]) -> dict[str, list[Any]]:
+    rows = max((len(column) for column in columns.values()), default=0)
+    for one in logged:
+        lists = {name: value if isinstance(value, list) else [value] for name, value in one.items()}
+        added = max((len(column) for column in lists.values()), default=0)
+        for name in {**columns, **lists}:
+            column = columns.setdefault(name, [None] * rows)
+            column.extend(lists.get(name, [None] * added))
+        rows += added
+    return columns
+
+
+def _unwrap(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _unwrap(column) for name, column in value.items()}
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []

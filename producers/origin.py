@@ -1,0 +1,55 @@
+"""Where a run comes from: host, process, user, script."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from runherald.errors import InvalidInput
+from runherald.events import Evidence, RunHeader
+
+MAX_LEASE_SECONDS = 7 * 86_400
+
+
+def new_header(
+    experiment_name: str, *, parent_run_id: str, root_run_id: str, display_name: str, description: str, tags: Mapping[str, object]
+) -> RunHeader:
+    """Return the header of a run that begins in this process."""
+    return RunHeader(
+        experiment_name=experiment_name,
+        display_name=display_name,
+        description=description,
+        parent_run_id=parent_run_id,
+        root_run_id=root_run_id,
+        compute_target="local",
+        user=_user(),
+        script_name=Path(sys.argv[0]).name if sys.argv and sys.argv[0] not in ("", "-c", "-m") else "",
+        tags={str(key): None if value is None else str(value) for key, value in tags.items()},
+    )
+
+
+def host_evidence(lease_seconds: float) -> Evidence:
+    """Return where this process runs, and how long it may be silent."""
+    return Evidence(host=socket.gethostname(), pid=os.getpid(), lease_seconds=lease_seconds or None)
+
+
+def check_lease(seconds: object) -> float:
+    """Return a lease in seconds.
+
+    Raises:
+        InvalidInput: it is no number above 0 and at most 7 days.
+    """
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds <= MAX_LEASE_SECONDS:
+        raise InvalidInput(f"lease_seconds: is to be a number above 0 and at most {MAX_LEASE_SECONDS} (7 days)")
+    return float(seconds)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):  # a container may run under a number without a name
+        return str(os.getuid()) if hasattr(os, "getuid") else ""

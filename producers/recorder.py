@@ -1,0 +1,114 @@
+"""A producer: turns what a Run is told into records of its journal, and counts them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from runherald.clock import micros_now
+from runherald.errors import InvalidInput
+from runherald.events import AmlRunHeartbeatEvent, Data
+from runherald.producers.entries import Logged, Point, Text, encode_entry, said
+from runherald.producers.journal import Journal
+from runherald.producers.outbox import Outbox
+
+BEATS_A_LEASE = 3
+
+
+class Recorder:
+    """Appends to one journal. Safe between threads; no two of its records have the same time.
+
+    Args:
+        steps: the next step of each metric's name; shared by the recorders that a Run has one after the other.
+        lease_seconds: a heartbeat is journalled three times a lease, while the network takes them; none when it is 0.
+        micros: the time in microseconds since 1970.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        outbox: Outbox,
+        steps: dict[str, int],
+        *,
+        lease_seconds: float = 0.0,
+        host: str = "",
+        pid: int | None = None,
+        micros: Callable[[], int] = micros_now,
+    ) -> None:
+        self.journal = journal
+        self.outbox = outbox
+        self.closed = False
+        self._lock = journal.lock
+        self._steps = steps
+        self._micros = micros
+        self._last_time = 0
+        self._heartbeat = AmlRunHeartbeatEvent(lease_seconds=lease_seconds, host=host, pid=pid)
+        self._next_beat = float("-inf")
+        self._last_beat = -1
+        if lease_seconds:
+            outbox.beat = self.beat
+
+    def log(self, name: str, value: float | str, step: int | None = None, description: str = "") -> None:
+        """Record a number or text; without a step, at the one after the greatest of the name so far."""
+        with self._lock:
+            following = self._steps.get(name, 0)
+            if step is None:
+                step = following
+            if step >= following:
+                self._steps[name] = step + 1
+            now = self._micros()
+            if now <= self._last_time:
+                now = self._last_time + 1
+            self._last_time = now
+            if self.closed:
+                raise self._ended()
+            if isinstance(value, str):
+                self.journal.append(encode_entry(Text(name, step, now, value, description)))
+            else:
+                self.journal.append(encode_entry(Point(name, step, now, value, description)))
+
+    def log_object(self, name: str, kind: str, value: object, description: str = "") -> None:
+        """Record a row, table or list, at the step after the greatest of the name so far."""
+        with self._lock:
+            step = self._steps.get(name, 0)
+            self._steps[name] = step + 1
+            self._append(encode_entry(Logged(name, step, self._now(), kind, value, description)))
+
+    def say(self, data: Data) -> None:
+        """Record an event, as of now."""
+        with self._lock:
+            self._append(encode_entry(said(data, self._now())))
+
+    def beat(self, now: float, acknowledged: int) -> None:
+        """Record a heartbeat if one is due and the last one is acknowledged: while the network is away, one is enough."""
+        if now < self._next_beat or self._last_beat >= acknowledged:
+            return
+        with self._lock:
+            if self.closed:
+                return
+            self._last_beat = self.journal.next_ordinal
+            self._append(encode_entry(said(self._heartbeat, self._now())))
+        self._next_beat = now + self._heartbeat.lease_seconds / BEATS_A_LEASE
+
+    def close(self) -> None:
+        """Take no more records; the shipper sends what there is and lets go of the journal."""
+        with self._lock:
+            self.closed = True
+            self.outbox.closed = True
+
+    def abandon(self) -> None:
+        """In a forked child: close the child's copies of the parent's files. Another recorder takes over."""
+        self.closed = True
+        self.outbox.beat = None
+        self.journal.close()
+
+    def _append(self, payload: bytes) -> None:
+        if self.closed:
+            raise self._ended()
+        self.journal.append(payload)
+
+    def _now(self) -> int:
+        self._last_time = max(self._micros(), self._last_time + 1)
+        return self._last_time
+
+    def _ended(self) -> InvalidInput:
+        return InvalidInput(f"run {self.journal.head.run_id}: the run has ended; nothing more is taken")

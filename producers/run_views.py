@@ -1,0 +1,87 @@
+"""Runs as the server shows them, in azureml-core's forms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from runherald.api import RunView
+from runherald.events import RunHeader
+from runherald.status import Status
+
+Wanted = str | Mapping[str, object] | None
+
+
+class Matching(Struct, frozen=True, kw_only=True):
+    """Which runs are meant: a key, or keys with values, in tags and properties; a type; a status. None means any."""
+
+    tags: Wanted = None
+    properties: Wanted = None
+    run_type: str | None = None
+    status: str | None = None
+
+    def matches(self, view: RunView) -> bool:
+        """Say whether a run is meant."""
+        return (
+            (self.status is None or view.status == self.status)
+            and (self.run_type is None or view.run_type == self.run_type)
+            and _has(view.tags, self.tags)
+            and _has(view.properties, self.properties)
+        )
+
+
+def view_of(run_id: str, workspace: str, header: RunHeader) -> RunView:
+    """Return a run that was just created here."""
+    return RunView(
+        run_id=run_id,
+        workspace=workspace,
+        experiment_name=header.experiment_name,
+        status=str(Status.NOT_STARTED),
+        display_name=header.display_name,
+        description=header.description,
+        parent_run_id=header.parent_run_id,
+        root_run_id=header.root_run_id,
+        run_type=header.run_type,
+        compute_target=header.compute_target,
+        user=header.user,
+        script_name=header.script_name,
+        tags=dict(header.tags),
+        properties=dict(header.properties),
+    )
+
+
+def details_of(view: RunView) -> dict[str, Any]:
+    """Return `Run.get_details`: azureml-core's fields, and `cause`, `message` and `attempt`."""
+    details: dict[str, Any] = {
+        "runId": view.run_id,
+        "target": view.compute_target,
+        "status": view.status,
+        "startTimeUtc": _utc(view.start_time),
+        "endTimeUtc": _utc(view.end_time),
+        "submittedBy": view.user,
+        "properties": dict(view.properties),
+        "tags": dict(view.tags),
+        "logFiles": {},
+        "attempt": view.attempt,
+        "cause": view.cause,
+        "message": view.message,
+    }
+    if view.error is not None:
+        details["error"] = msgspec.to_builtins(view.error)
+    return {name: value for name, value in details.items() if value is not None}
+
+
+def _has(known: Mapping[str, str | None], wanted: Wanted) -> bool:
+    if wanted is None:
+        return True
+    if isinstance(wanted, str):
+        return wanted in known
+    return all(key in known and (value is None or known[key] == str(value)) for key, value in wanted.items())
+
+
+def _utc(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -1,0 +1,282 @@
+"""What a Run says: checks it, and records it."""
+
+from __future__ import annotations
+
+import logging
+import operator
+import threading
+from collections.abc import Callable, Mapping, Sequence
+
+from runherald.errors import InvalidEvent, InvalidInput
+from runherald.events import Actor, AmlRunEvent, AmlRunStatusChangedEvent, Data, ErrorEnvelope, Evidence, RunHeader
+from runherald.limits import DEFAULT_LIMITS
+from runherald.producers import values
+from runherald.producers.health import Health
+from runherald.producers.recorder import Recorder
+from runherald.producers.session import Session
+from runherald.status import Cause, Status
+from runherald.validation import check_metric_name, check_properties, check_tags
+
+_MAX_STEP = 2**63 - 1
+
+_log = logging.getLogger("runherald.run")
+
+
+class RunWriter:
+    """Records for one Run object. The journal is opened by the first record.
+
+    Args:
+        lease_seconds: of the heartbeats, for the object that the run began with; 0 for one that was attached to the run later.
+    """
+
+    def __init__(self, session: Session, *, workspace: str, experiment_name: str, run_id: str, lease_seconds: float = 0.0) -> None:
+        self.session = session
+        self.run_id = run_id
+        self.ended: Status | None = None
+        self.properties: dict[str, str] = {}
+        self._workspace = workspace
+        self._experiment_name = experiment_name
+        self._lease_seconds = lease_seconds
+        self._steps: dict[str, int] = {}
+        self._recorder: Recorder | None = None
+        self._cancel_requested = False
+        self._rejected = 0
+        self._opening = threading.Lock()
+
+    def log(self, name: str, value: object, description: str | None = "", step: object = None) -> None:
+        """Record a number or a text under a metric's name."""
+        if type(value) is not float:
+            value = self._scalar(name, value)
+        if name not in self._steps:
+            self._check_metric(name)
+        if step is not None:
+            step = self._step(name, step)
+        if description:
+            self._check_description(name, description)
+        recorder = self._recorder
+        if recorder is None or recorder.closed or self.ended is not None:
+            recorder = self._for_metrics()
+        recorder.log(name, value, step, description or "")
+
+    def log_list(self, name: str, value: object, description: str | None) -> None:
+        """Record each item of a list as a point of its own, at the steps after the greatest of the name so far."""
+        self._check_metric(name)
+        points = values.items(self._what(name), value)
+        for point in points:
+            self._check_text(name, point)
+        self._check_description(name, description)
+        recorder = self._for_metrics()
+        for point in points:
+            recorder.log(name, point, None, description or "")
+
+    def log_row(self, name: str, columns: Mapping[str, object], description: str | None) -> None:
+        """Record one row of named columns."""
+        self._check_metric(name)
+        self._check_description(name, description)
+        cells = values.row(self._what(name), columns)
+        self._for_metrics().log_object(name, "row", cells, description or "")
+
+    def log_table(self, name: str, columns: object, description: str | None) -> None:
+        """Record a table: a dictionary of columns of one length."""
+        self._check_metric(name)
+        self._check_description(name, description)
+        lists = values.table(self._what(name), columns)
+        self._for_metrics().log_object(name, "table", lists, description or "")
+
+    def create(self, header: RunHeader) -> None:
+        """Record that the run exists, and what it is."""
+        self._checked(lambda: check_tags("tags", header.tags))
+        self._checked(lambda: check_properties("properties", header.properties))
+        self.properties = dict(header.properties)
+        self._say(AmlRunEvent(operation="Created", header=header, actor=self._actor()))
+
+    def update(self, *, display_name: str | None = None, description: str | None = None) -> None:
+        """Record another name or description."""
+        for field, text, limit in (
+            ("display_name", display_name, DEFAULT_LIMITS.display_name),
+            ("description", description, DEFAULT_LIMITS.description),
+        ):
+            if text is None:
+                continue
+            if not isinstance(text, str):
+                raise InvalidInput(f"run {self.run_id}: {field} is a {type(text).__name__}; pass a text")
+            if len(text) > limit:
+                raise InvalidInput(f"run {self.run_id}: {field} is {len(text)} characters long; at most {limit} are kept: shorten it")
+        self._say(AmlRunEvent(operation="Updated", display_name=display_name, description=description, actor=self._actor()))
+
+    def set_tags(self, tags: Mapping[str, object]) -> dict[str, str | None]:
+        """Record tags and return them as recorded: values become texts, None stays a tag without a value."""
+        if not isinstance(tags, Mapping):
+            raise InvalidInput(f"run {self.run_id}: tags are a {type(tags).__name__}; pass a dictionary")
+        texts = {self._key("tag", key): None if value is None else str(value) for key, value in tags.items()}
+        self._checked(lambda: check_tags("tags", texts))
+        self._say(AmlRunEvent(operation="Updated", tags=texts, actor=self._actor()))
+        return texts
+
+    def remove_tags(self, keys: Sequence[str]) -> tuple[str, ...]:
+        """Record that tags are gone, and return their keys."""
+        removed = tuple(self._key("tag", key) for key in keys)
+        self._say(AmlRunEvent(operation="Updated", tags_removed=removed, actor=self._actor()))
+        return removed
+
+    def add_properties(self, properties: Mapping[str, object]) -> dict[str, str]:
+        """Record properties, each of which is written once, and return them as recorded."""
+        if not isinstance(properties, Mapping):
+            raise InvalidInput(f"run {self.run_id}: properties are a {type(properties).__name__}; pass a dictionary")
+        texts = {self._key("property", key): str(value) for key, value in properties.items()}
+        self._checked(lambda: check_properties("properties", texts))
+        for key, text in texts.items():
+            if self.properties.get(key, text) != text:
+                raise InvalidInput(f"run {self.run_id}: property {key!r} has another value already; properties are written once: use a tag")
+        self._say(AmlRunEvent(operation="Updated", properties=texts, actor=self._actor()))
+        self.properties.update(texts)
+        return texts
+
+    def report(
+        self,
+        status: Status,
+        *,
+        cause: Cause | None = None,
+        message: str = "",
+        error: ErrorEnvelope | None = None,
+        evidence: Evidence | None = None,
+    ) -> None:
+        """Record a change of status."""
+        self._say(
+            AmlRunStatusChangedEvent(
+                status=status,
+                header=None if self._lease_seconds else RunHeader(experiment_name=self._experiment_name),
+                cause=cause,
+                message=message,
+                error=error,
+                evidence=evidence,
+                actor=self._actor(),
+            )
+        )
+        self.session.shipper.hurry()
+
+    def end(
+        self,
+        status: Status,
+        *,
+        timeout_seconds: float,
+        cause: Cause | None = None,
+        message: str = "",
+        error: ErrorEnvelope | None = None,
+        evidence: Evidence | None = None,
+    ) -> None:
+        """Record the run's end, and wait a while until it is sent; the rest is sent later.
+
+        Raises:
+            InvalidInput: the run has ended otherwise.
+        """
+        if self.ended is status:
+            return
+        if self.ended is not None:
+            raise InvalidInput(f"run {self.run_id}: has ended as {self.ended} and cannot become {status}; start another run")
+        self.report(status, cause=cause, message=message, error=error, evidence=evidence)
+        self.ended = status
+        recorder, self._recorder = self._recorder, None
+        assert recorder is not None
+        recorder.close()
+        self._cancel_requested = recorder.outbox.cancel_requested
+        if not self.session.shipper.flush(recorder.outbox, timeout_seconds, give_up=True):
+            _log.info("run_end_waits run=%s status=%s: it stands in the journal and is sent later", self.run_id, status)
+        self._rejected += recorder.outbox.rejected
+
+    def flush(self, timeout_seconds: float) -> bool:
+        """Wait until all that was recorded is acknowledged; say whether it is."""
+        recorder = self._recorder
+        return recorder is None or self.session.shipper.flush(recorder.outbox, timeout_seconds)
+
+    @property
+    def cancel_requested(self) -> bool:
+        """Whether somebody asked to cancel the run, as of the last answer."""
+        return self._cancel_requested or (self._recorder is not None and self._recorder.outbox.cancel_requested)
+
+    def health(self) -> Health:
+        """Return how the reporting is doing."""
+        error = self.session.shipper.last_error
+        recorder = self._recorder
+        if recorder is None:
+            return Health(rejected=self._rejected, transport=str(error) if error else "")
+        journal, outbox = recorder.journal, recorder.outbox
+        return Health(
+            journal=str(journal.folder.path),
+            recorded=journal.next_ordinal,
+            waiting=outbox.behind,
+            rejected=self._rejected + outbox.rejected,
+            lost=journal.lost,
+            disk=journal.problem,
+            transport=str(error) if error else "",
+        )
+
+    def _say(self, data: Data) -> None:
+        self._open().say(data)
+
+    def _open(self) -> Recorder:
+        with self._opening:
+            recorder = self._recorder
+            if recorder is None or recorder.closed:
+                recorder = self._recorder = self.session.open_recorder(
+                    workspace=self._workspace,
+                    run_id=self.run_id,
+                    steps=self._steps,
+                    lease_seconds=self._lease_seconds if recorder is None and self.ended is None else 0.0,
+                )
+            return recorder
+
+    def _for_metrics(self) -> Recorder:
+        if self.ended is not None:
+            raise InvalidInput(f"run {self.run_id}: has ended as {self.ended}; nothing can be logged any more: log before that")
+        return self._open()
+
+    def _actor(self) -> Actor:
+        return Actor(kind="run")
+
+    def _what(self, name: str) -> str:
+        return f"run {self.run_id}: metric {name!r}"
+
+    def _scalar(self, name: str, value: object) -> float | str:
+        plain = values.scalar(value)
+        if plain is None:
+            kind = type(value).__name__
+            raise InvalidInput(f"{self._what(name)}: value is a {kind}; log a number or a text, lists with log_list, columns with log_row")
+        self._check_text(name, plain)
+        return plain
+
+    def _check_text(self, name: str, value: float | str) -> None:
+        if isinstance(value, str) and len(value) > DEFAULT_LIMITS.metric_text:
+            raise InvalidInput(
+                f"{self._what(name)}: value is a text of {len(value)} characters; at most {DEFAULT_LIMITS.metric_text} are kept: shorten it"
+            )
+
+    def _check_metric(self, name: object) -> None:
+        if not isinstance(name, str):
+            raise InvalidInput(f"run {self.run_id}: a metric's name is a {type(name).__name__}; pass a text")
+        self._checked(lambda: check_metric_name("name", name))
+
+    def _check_description(self, name: str, description: object) -> None:
+        if description is not None and (not isinstance(description, str) or len(description) > DEFAULT_LIMITS.description):
+            raise InvalidInput(f"{self._what(name)}: description is to be a text of at most {DEFAULT_LIMITS.description} characters")
+
+    def _step(self, name: str, step: object) -> int:
+        whole = int(step) if isinstance(step, float) and step.is_integer() else step
+        try:
+            number = operator.index(whole)  # type: ignore[arg-type]  # what is no whole number raises
+        except TypeError:
+            raise InvalidInput(f"{self._what(name)}: step is a {type(step).__name__}; pass a whole number") from None
+        if not -_MAX_STEP <= number < _MAX_STEP:
+            raise InvalidInput(f"{self._what(name)}: step does not fit into 64 bits")
+        return number
+
+    def _key(self, kind: str, key: object) -> str:
+        if not isinstance(key, str):
+            raise InvalidInput(f"run {self.run_id}: a {kind}'s key is a {type(key).__name__}; pass a text")
+        return key
+
+    def _checked(self, check: Callable[[], None]) -> None:
+        try:
+            check()
+        except InvalidEvent as error:
+            raise InvalidInput(f"run {self.run_id}: {error}") from None

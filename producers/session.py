@@ -1,0 +1,142 @@
+"""What the runs of a process share: the way to the server, and the thread that sends."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import socket
+import sys
+import weakref
+from pathlib import Path
+from typing import NamedTuple
+
+from runherald.errors import Unreachable
+from runherald.identifiers import new_producer_id
+from runherald.producers.client import ApiClient
+from runherald.producers.destination import destination_of, open_transport
+from runherald.producers.journal import Journal
+from runherald.producers.journal_folder import JournalHead
+from runherald.producers.outbox import Outbox
+from runherald.producers.recorder import Recorder
+from runherald.producers.shipper import Shipper
+
+EXIT_SECONDS = 10.0
+READ_SECONDS = 30.0
+
+_log = logging.getLogger("runherald.session")
+
+
+class Destination(NamedTuple):
+    """Where events go and journals lie. `log` is empty for the server at `url`."""
+
+    url: str
+    token: str
+    log: str
+    home: Path
+
+
+class Session:
+    """Opens recorders and sends what they record. After a fork the child begins anew: a shipper and connections of its own."""
+
+    def __init__(self, destination: Destination) -> None:
+        self.destination = destination
+        self._recorders: weakref.WeakSet[Recorder] = weakref.WeakSet()
+        self._open()
+
+    def open_recorder(
+        self, *, workspace: str, run_id: str, steps: dict[str, int], lease_seconds: float = 0.0, producer: str = ""
+    ) -> Recorder:
+        """Return a recorder on a journal of its own, which the shipper sends from now on."""
+        head = JournalHead(workspace=workspace, run_id=run_id, producer=producer or new_producer_id(), destination=self._address)
+        journal = Journal(self.destination.home, head)
+        outbox = Outbox(head, journal.folder, journal=journal)
+        recorder = Recorder(journal, outbox, steps, lease_seconds=lease_seconds, host=socket.gethostname(), pid=os.getpid())
+        self._recorders.add(recorder)
+        _watch_worker()
+        self.shipper.add(outbox)
+        return recorder
+
+    def reader(self) -> ApiClient:
+        """Return the client, after all that this process said was acknowledged: what is read includes it.
+
+        Raises:
+            Unreachable: it could not be sent.
+        """
+        if not self.shipper.settle(READ_SECONDS):
+            error = self.shipper.last_error
+            raise Unreachable(str(error) if error else f"{self.client.url} takes longer than {READ_SECONDS:.0f} s to take events")
+        return self.client
+
+    def close(self) -> None:
+        """Send what is left, for at most 10 s, and let go; what cannot be sent stays in its journal."""
+        left = self.shipper.drain(EXIT_SECONDS)
+        if left:
+            _log.info("records_left count=%d home=%s: `runherald sync` sends them", left, self.destination.home)
+        self.shipper.stop()
+        self.client.close()
+
+    def after_fork(self) -> None:
+        """Begin anew in a forked child."""
+        self.shipper.abandon()
+        for recorder in list(self._recorders):
+            recorder.abandon()
+        self._recorders = weakref.WeakSet()
+        self._open()
+
+    def _open(self) -> None:
+        url, token, log, home = self.destination
+        self._address = destination_of(url=url, log=log)
+        self.client = ApiClient(url, token)
+        self.shipper = Shipper(open_transport(url=url, token=token, log=log), home=home, destination=self._address, saw=self.client.saw)
+
+
+_sessions: dict[Destination, Session] = {}
+
+
+def session_for(destination: Destination) -> Session:
+    """Return the process's session with a destination.
+
+    Raises:
+        InvalidInput: the URL or the log's address is malformed.
+    """
+    if not _sessions:
+        _watch_process()
+    session = _sessions.get(destination)
+    if session is None:
+        session = _sessions[destination] = Session(destination)
+    return session
+
+
+def _watch_process() -> None:
+    if "process" in _watched:
+        return
+    _watched["process"] = os.getpid()
+    atexit.register(_at_exit)
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_after_fork)
+
+
+def _watch_worker() -> None:
+    """Send what is left at the end of a worker process of multiprocessing, too: a forked one ends without atexit."""
+    util = sys.modules.get("multiprocessing.util")
+    process = sys.modules.get("multiprocessing.process")
+    if util is None or process is None or process.parent_process() is None or _watched.get("worker") == os.getpid():
+        return
+    _watched["worker"] = os.getpid()
+    util.Finalize(None, _at_exit, exitpriority=0)
+
+
+def _at_exit() -> None:
+    for session in list(_sessions.values()):
+        session.close()
+    _sessions.clear()
+
+
+def _after_fork() -> None:
+    for session in _sessions.values():
+        session.after_fork()
+
+
+_watched: dict[str, int] = {}
+"""The processes that the hooks are set in."""

@@ -1,0 +1,136 @@
+"""What may be logged: values as users have them, turned into numbers, texts and JSON."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from runherald.errors import InvalidInput
+from runherald.limits import DEFAULT_LIMITS
+from runherald.producers.batching import nonfinite_name
+
+MAX_OBJECT_BYTES = DEFAULT_LIMITS.event_bytes * 9 // 10
+"""Of a row or table as JSON: with its envelope it fits into one message."""
+
+Cell = float | int | bool | str | None
+
+
+def scalar(value: object) -> float | str | None:
+    """Return a value as a number or text; None if it is neither. Booleans are 1 and 0, arrays and tensors of one element are that one."""
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, (float, int)):
+        return _number(value)
+    single = _single(value)
+    if single is not value:
+        return scalar(single)
+    return _number(value) if hasattr(type(value), "__float__") else None
+
+
+def row(what: str, columns: Mapping[str, object]) -> dict[str, Cell]:
+    """Return a row as JSON; `what` names it in errors.
+
+    Raises:
+        InvalidInput: there is no column, or a value is of a kind that cannot be logged.
+    """
+    if not columns:
+        raise InvalidInput(f"{what}: has no columns; pass each as a keyword argument")
+    cells = {str(name): cell(f"{what}, column {name!r}", value) for name, value in columns.items()}
+    _check_size(what, cells)
+    return cells
+
+
+def table(what: str, columns: object) -> dict[str, list[Cell]]:
+    """Return a table as JSON: columns of one length. A column that is a single value is a column of one row.
+
+    Raises:
+        InvalidInput: it is no dictionary, has no column, the lengths differ, or a value is of a kind that cannot be logged.
+    """
+    if not isinstance(columns, Mapping):
+        raise InvalidInput(f"{what}: is a {type(columns).__name__}; pass a dictionary of columns, each a list")
+    if not columns:
+        raise InvalidInput(f"{what}: has no columns; pass a dictionary of columns, each a list")
+    lists = {str(name): _column(f"{what}, column {name!r}", column) for name, column in columns.items()}
+    lengths = {name: len(column) for name, column in lists.items()}
+    if len(set(lengths.values())) > 1:
+        said = ", ".join(f"{name!r} has {length}" for name, length in list(lengths.items())[:5])
+        raise InvalidInput(f"{what}: the columns differ in length ({said}); give all the same number of values")
+    _check_size(what, lists)
+    return lists
+
+
+def items(what: str, values: object) -> list[float | str]:
+    """Return a list of numbers and texts.
+
+    Raises:
+        InvalidInput: it is no list, is empty, or an item is neither.
+    """
+    found = []
+    for index, value in enumerate(_sequence(what, values)):
+        item = scalar(value)
+        if item is None:
+            raise InvalidInput(f"{what}: item {index} is a {type(value).__name__}; log numbers or texts")
+        found.append(item)
+    if not found:
+        raise InvalidInput(f"{what}: the list is empty; log at least one value")
+    return found
+
+
+def cell(what: str, value: object) -> Cell:
+    """Return one value of a row or table. JSON has no NaN and no infinity: they become the texts `NaN`, `Infinity`, `-Infinity`.
+
+    Raises:
+        InvalidInput: it is of a kind that cannot be logged.
+    """
+    value = _single(value)
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int) and -(2**63) <= value < 2**63:
+        return int(value)
+    plain = scalar(value)
+    if plain is None:
+        raise InvalidInput(f"{what}: is a {type(value).__name__}; log numbers, texts or booleans")
+    if isinstance(plain, float) and not math.isfinite(plain):
+        return nonfinite_name(plain)
+    return plain
+
+
+def _number(value: Any) -> float | None:
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        return None
+
+
+def _single(value: object) -> object:
+    """Return what an array, tensor or scalar of one element holds; anything else as it is."""
+    item = getattr(value, "item", None)
+    if not callable(item) or isinstance(value, Mapping):
+        return value
+    try:
+        return item()
+    except (TypeError, ValueError, RuntimeError):
+        return value
+
+
+def _column(what: str, column: object) -> list[Cell]:
+    if column is None or isinstance(column, (str, int, float)):
+        return [cell(what, column)]
+    return [cell(what, value) for value in _sequence(what, column)]
+
+
+def _sequence(what: str, values: object) -> Sequence[object]:
+    to_list = getattr(values, "tolist", None)
+    plain = to_list() if callable(to_list) else values
+    if isinstance(plain, (str, bytes, Mapping)) or not isinstance(plain, Iterable):
+        raise InvalidInput(f"{what}: is a {type(values).__name__}; pass a list")
+    return list(plain)
+
+
+def _check_size(what: str, value: object) -> None:
+    size = len(msgspec.json.encode(value))
+    if size > MAX_OBJECT_BYTES:
+        raise InvalidInput(f"{what}: is {size} bytes as JSON; at most {MAX_OBJECT_BYTES} are kept at once: log it in parts, or as a file")

@@ -1,0 +1,152 @@
+"""A workspace, as azureml-core's `Workspace`: experiments under one name on one server."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from runherald.errors import InvalidInput
+from runherald.producers.session import Destination, Session, session_for
+from runherald.settings import load_settings
+
+from .experiment import Experiment
+from .run import Run
+
+CONFIG_FILES = ("config.json", ".azureml/config.json", "aml_config/config.json")
+
+
+class Workspace:
+    """A workspace on a server. Without arguments: `default`, on RUNHERALD_URL.
+
+    Subscription, resource group and the other parameters of azureml-core are taken, so that scripts run unchanged, and mean nothing here.
+
+    Args:
+        workspace_name: azureml-core's parameter; `name` says the same.
+        url: of the server; RUNHERALD_URL when not given.
+        token: that the server asks for; RUNHERALD_TOKEN when not given.
+        log: `kafka://host:port,…` to write to Kafka directly; RUNHERALD_LOG when not given.
+
+    Raises:
+        InvalidInput: the name or an address cannot be taken, or a setting is wrong.
+    """
+
+    def __init__(
+        self,
+        subscription_id: str | None = None,
+        resource_group: str | None = None,
+        workspace_name: str | None = None,
+        auth: object = None,
+        sku: str = "basic",
+        tags: Mapping[str, str] | None = None,
+        *,
+        name: str | None = None,
+        url: str | None = None,
+        token: str | None = None,
+        log: str | None = None,
+    ) -> None:
+        del auth, sku, tags  # azureml-core's
+        settings = load_settings(overrides={"url": url, "token": token, "log": log, "workspace": name or workspace_name})
+        self._name = settings.workspace
+        self._subscription_id = subscription_id or ""
+        self._resource_group = resource_group or ""
+        self._lease_seconds = settings.lease_seconds
+        to_kafka = settings.log if settings.log.startswith("kafka://") else ""
+        self._session = session_for(Destination(settings.url, settings.token, to_kafka, settings.home.expanduser()))
+
+    @staticmethod
+    def from_config(path: str | os.PathLike[str] | None = None, auth: object = None) -> Workspace:
+        """Return the workspace that Azure's `config.json` names, in `path` or the nearest folder above; `default` where there is none.
+
+        Raises:
+            InvalidInput: `path` was given and has no such file, or the file names no workspace.
+        """
+        del auth  # azureml-core's
+        file = _find_config(None if path is None else Path(path))
+        if file is None:
+            return Workspace()
+        try:
+            config = msgspec.json.decode(file.read_bytes(), type=dict[str, Any])
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise InvalidInput(f"{file}: cannot be read as JSON ({error})") from None
+        name = config.get("workspace_name")
+        if not isinstance(name, str) or not name:
+            raise InvalidInput(f"{file}: workspace_name: is missing or no text; write the workspace's name there")
+        return Workspace(config.get("subscription_id"), config.get("resource_group"), name)
+
+    @staticmethod
+    def get(
+        name: str,
+        auth: object = None,
+        subscription_id: str | None = None,
+        resource_group: str | None = None,
+        location: str | None = None,
+        cloud: str = "AzureCloud",
+        id: str | None = None,
+    ) -> Workspace:
+        """Return a workspace by its name."""
+        del auth, location, cloud, id  # azureml-core's
+        return Workspace(subscription_id, resource_group, name)
+
+    @property
+    def name(self) -> str:
+        """The workspace's name."""
+        return self._name
+
+    @property
+    def subscription_id(self) -> str:
+        """What was passed as subscription."""
+        return self._subscription_id
+
+    @property
+    def resource_group(self) -> str:
+        """What was passed as resource group."""
+        return self._resource_group
+
+    @property
+    def lease_seconds(self) -> float:
+        """The lease of runs that say none (ours)."""
+        return self._lease_seconds
+
+    @property
+    def session(self) -> Session:
+        """What sends and reads for this process (ours)."""
+        return self._session
+
+    @property
+    def experiments(self) -> dict[str, Experiment]:
+        """The experiments that have runs, by name."""
+        client = self._session.reader()
+        names = {view.experiment_name: None for view in client.runs() if view.workspace == self._name}
+        return {name: Experiment(self, name) for name in sorted(names)}
+
+    def get_run(self, run_id: str) -> Run:
+        """Return a run by its id.
+
+        Raises:
+            NotFound: there is none.
+        """
+        view = self._session.reader().get_run(run_id)
+        return Run(Experiment(self, view.experiment_name), run_id, _view=view)
+
+    def __repr__(self) -> str:
+        return f"Workspace(Name: {self._name}, Url: {self._session.client.url})"
+
+
+def _find_config(path: Path | None) -> Path | None:
+    if path is not None and path.is_file():
+        return path
+    start = (path or Path()).resolve()
+    for folder in (start, *start.parents):
+        for file in _config_files(folder):
+            return file
+    if path is not None:
+        raise InvalidInput(f"{path}: has no config.json, nor has a folder above; write one, or call Workspace(name=…)")
+    return None
+
+
+def _config_files(folder: Path) -> Iterator[Path]:
+    return (folder / name for name in CONFIG_FILES if (folder / name).is_file())
