@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+import struct
 import subprocess
 import time
 from base64 import urlsafe_b64encode
@@ -23,6 +24,8 @@ VERSION = "4.3.1"
 COORDINATES = f"org.apache.kafka:kafka_2.13:{VERSION}+org.slf4j:slf4j-simple:1.7.36"
 _JAVA_OPTIONS = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn")
 _TRIES = 3
+# Length, then ApiVersions (18) in version 0, correlation id 1, no client id (https://kafka.apache.org/protocol#protocol_messages).
+_API_VERSIONS = struct.pack(">ihhih", 10, 18, 0, 1, -1)
 
 
 class KafkaUnavailable(RunheraldError):
@@ -52,7 +55,7 @@ class LocalKafka:
         return f"kafka://{self.bootstrap}"
 
     def start(self, timeout: float = 60.0) -> None:
-        """Start all nodes and wait until each takes connections.
+        """Start all nodes and wait until each answers.
 
         Raises:
             KafkaUnavailable: the packages or the jars are missing.
@@ -80,7 +83,7 @@ class LocalKafka:
         self._running.pop(node).kill()
 
     def restart(self, node: int = 0, timeout: float = 60.0) -> None:
-        """Start a killed node on its data and port, and wait until it takes connections."""
+        """Start a killed node on its data and port, and wait until it answers."""
         self._run(node)
         self._await(node, time.monotonic() + timeout)
 
@@ -116,12 +119,9 @@ class LocalKafka:
             status = self._running[node].poll()
             if status is not None:
                 break
-            try:
-                socket.create_connection(("127.0.0.1", self._ports[node]), 1).close()
-            except OSError:
-                time.sleep(0.05)
-            else:
+            if _answers(self._ports[node]):
                 return
+            time.sleep(0.05)
         end = (self._folder / f"node-{node}.log").read_text(errors="replace")[-500:]
         raise Unreachable(f"the local Kafka's node {node} did not answer; its log ends: {end}")
 
@@ -157,6 +157,16 @@ class LocalKafka:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+def _answers(port: int) -> bool:
+    """Ask for the versions of the API: a node takes connections well before it answers requests."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), 1) as connection:
+            connection.sendall(_API_VERSIONS)
+            return bool(connection.recv(4))
+    except OSError:
+        return False
 
 
 def _java() -> str:
