@@ -104,7 +104,8 @@ class MetricReader:
         return select(
             self._db,
             "SELECT series_id, max(step), argMax(value, (step, time)),"
-            " minOrNullIf(value, isFinite(value)), maxOrNullIf(value, isFinite(value)), count(), countIf(NOT isFinite(value)) FROM metric_points"
+            " minOrNullIf(value, isFinite(value)), maxOrNullIf(value, isFinite(value)), count(), countIf(NOT isFinite(value))"
+            " FROM metric_points"
             " WHERE series_id IN (SELECT series_id FROM metric_series WHERE run_id IN {runs:Array(String)}) GROUP BY series_id",
             {"runs": list(run_ids)},
         )

@@ -13,6 +13,13 @@ from runherald.studio.words import run_name
 MAX_CHARTS = 60
 
 
+class ChartRun(Struct, frozen=True):
+    """A run that has a curve somewhere; its place decides the colour."""
+
+    run_id: str
+    label: str
+
+
 class ChartCurve(Struct, frozen=True, kw_only=True):
     """A curve as the page's script takes it."""
 
@@ -33,6 +40,7 @@ class Chart(Struct, frozen=True, kw_only=True):
 class Charts(Struct, frozen=True):
     """The charts of a page, by name; `more` counts those that are left out."""
 
+    runs: list[ChartRun]
     charts: list[Chart]
     more: int = 0
 
@@ -44,7 +52,12 @@ def charts_of(runs: Sequence[RunView], curves: Sequence[Curve]) -> Charts:
     for curve in curves:
         by_name.setdefault(curve.name, []).append(curve)
     drawn = [_chart(name, own, labels) for name, own in sorted(by_name.items()) if any(curve.points > 1 for curve in own)]
-    return Charts(drawn[:MAX_CHARTS], max(0, len(drawn) - MAX_CHARTS))
+    shown = {curve.run_id for chart in drawn for curve in chart.curves}
+    return Charts(
+        [ChartRun(run_id, label) for run_id, label in labels.items() if run_id in shown],
+        drawn[:MAX_CHARTS],
+        max(0, len(drawn) - MAX_CHARTS),
+    )
 
 
 def _chart(name: str, curves: Sequence[Curve], labels: dict[str, str]) -> Chart:

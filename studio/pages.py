@@ -205,6 +205,7 @@ def _environment() -> Environment:
         short_id=words.short_id,
         has_ended=words.has_ended,
     )
+    environment.tests["number_type"] = words.is_number_type
     environment.globals["version"] = version("runherald")
     return environment
 

@@ -137,6 +137,11 @@ def has_ended(status: str) -> bool:
     return status in TERMINAL
 
 
+def is_number_type(name: str) -> bool:
+    """Say whether the ClickHouse type of this name holds numbers."""
+    return name.removeprefix("LowCardinality(").removeprefix("Nullable(").startswith(("Int", "UInt", "Float", "Decimal"))
+
+
 def _signal_name(number: int | None) -> str:
     try:
         return signal.Signals(number or 0).name

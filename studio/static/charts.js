@@ -5,12 +5,37 @@
   const section = document.getElementById("charts-section");
   const more = document.getElementById("charts-more");
   const address = location.pathname.replace(/\/$/, "") + "/charts";
+  const key = document.getElementById("charts-key");
   const COLOURS = 8, HEIGHT = 190, MANY = 6;
   const shown = new Map();
   let answer = null;
 
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-  const shape = (chart) => chart.curves.map((curve) => curve.run_id + "\u0000" + curve.label).join("\u0001");
+  const shape = (chart) => answer.runs.length + "\u0001" + chart.curves.map((curve) => curve.run_id + "\u0000" + curve.label).join("\u0001");
+
+  // A run has the same line in every chart.
+  function line(run) {
+    const index = answer.runs.findIndex((one) => one.run_id === run);
+    return { stroke: colour(`--curve-${index % COLOURS}`), dash: index < COLOURS ? undefined : [6, 4] };
+  }
+
+  function showKey() {
+    key.hidden = answer.runs.length < 2;
+    key.replaceChildren(...answer.runs.map((run) => {
+      const item = document.createElement("li");
+      const sample = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+      const stroke = document.createElementNS("http://www.w3.org/2000/svg", "path");
+      const { stroke: ink, dash } = line(run.run_id);
+      for (const [name, value] of Object.entries({ width: 22, height: 8, "aria-hidden": "true" })) sample.setAttribute(name, value);
+      for (const [name, value] of Object.entries({ d: "M0 4H22", stroke: ink, "stroke-width": 3, "stroke-dasharray": dash ? dash.join(" ") : "none" })) stroke.setAttribute(name, value);
+      sample.append(stroke);
+      const link = document.createElement("a");
+      link.href = "/runs/" + encodeURIComponent(run.run_id);
+      link.textContent = run.label;
+      item.append(sample, link);
+      return item;
+    }));
+  }
 
   function dataOf(chart) {
     return uPlot.join(chart.curves.map((curve) => [curve.steps, curve.values]));
@@ -37,9 +62,9 @@
       cursor: { drag: { x: true, y: false } },
       series: [
         { label: "step" },
-        ...chart.curves.map((curve, index) => ({
+        ...chart.curves.map((curve) => ({
           label: one ? chart.name : curve.label,
-          stroke: colour(`--curve-${index % COLOURS}`),
+          ...line(curve.run_id),
           width: 1.6,
           spanGaps: false,
           points: { show: curve.values.length <= 40, size: 4 },
@@ -72,6 +97,7 @@
 
   function show() {
     section.hidden = answer.charts.length === 0;
+    showKey();
     more.hidden = answer.more === 0;
     more.textContent = `${answer.more} more metrics are not drawn.`;
     const wanted = new Set(answer.charts.map((chart) => chart.name));

@@ -20,13 +20,15 @@
   }
 
   function showTimes(root) {
-    const today = new Date().toDateString();
+    const now = new Date();
     for (const time of root.querySelectorAll("time[datetime]")) {
       const moment = new Date(time.dateTime);
-      const clock = moment.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
-      const day = moment.toLocaleDateString([], { year: "numeric", month: "short", day: "numeric" });
+      const seconds = time.closest("table") ? undefined : "2-digit"; // a list has no room for them; the title has it all
+      const clock = moment.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: seconds, hourCycle: "h23" });
+      const year = moment.getFullYear() === now.getFullYear() ? undefined : "numeric";
+      const day = moment.toLocaleDateString([], { year, month: "short", day: "numeric" });
       time.title = time.title || time.textContent;
-      time.textContent = moment.toDateString() === today ? `today ${clock}` : `${day}, ${clock}`;
+      time.textContent = moment.toDateString() === now.toDateString() ? `today ${clock}` : `${day}, ${clock}`;
     }
   }
 
@@ -97,6 +99,10 @@
     addEventListener("pagehide", () => stream.close(), { once: true });
   }
 
+  document.addEventListener("submit", (event) => {
+    const question = event.target.dataset.confirm;
+    if (question && !confirm(question)) event.preventDefault();
+  });
   showTimes(document);
   for (const log of document.querySelectorAll("pre.log, pre.trace")) log.scrollTop = log.scrollHeight;
   tick();
