@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import http.client
-import socket
 import threading
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 from runherald.errors import InvalidInput, Unreachable
+
+if TYPE_CHECKING:
+    import http.client
 
 
 class Answer(NamedTuple):
@@ -50,6 +51,8 @@ class Connection:
         Raises:
             Unreachable: the server cannot be reached or broke off.
         """
+        import http.client  # here: it brings ssl and email along, which a script's first line need not wait for
+
         sent = dict(headers or {})
         if self._token:
             sent["Authorization"] = f"Bearer {self._token}"
@@ -57,7 +60,7 @@ class Connection:
             kept = self._open is not None
             try:
                 return self._exchange(method, path, body, sent, timeout)
-            except (ConnectionError, http.client.RemoteDisconnected, http.client.CannotSendRequest, BrokenPipeError) as error:
+            except (ConnectionError, http.client.CannotSendRequest) as error:
                 self._drop()
                 if not kept:
                     raise self._unreachable(error) from error
@@ -91,6 +94,8 @@ class Connection:
         return answer
 
     def _connect(self) -> http.client.HTTPConnection:
+        import http.client
+
         host = self._parts.hostname or ""
         kind = http.client.HTTPSConnection if self._parts.scheme == "https" else http.client.HTTPConnection
         return kind(host, self._parts.port, timeout=self._timeout)
@@ -101,7 +106,7 @@ class Connection:
             self._open = None
 
     def _unreachable(self, error: Exception) -> Unreachable:
-        kind = "took too long" if isinstance(error, socket.timeout | TimeoutError) else str(error) or type(error).__name__
+        kind = "took too long" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
         return Unreachable(f"{self.url} does not answer ({kind}); is the server up (`runherald up`), and RUNHERALD_URL its address?")
 
 

@@ -22,7 +22,7 @@ def metrics_of(series: Iterable[MetricSeries]) -> dict[str, Any]:
             case "list":
                 found[one.name] = _listed(found.get(one.name)) + [item for items in one.values for item in items]
             case "scalar":
-                found[one.name] = _listed(found.get(one.name)) + [_NONFINITE.get(value, value) for value in one.values]
+                found[one.name] = _listed(found.get(one.name)) + [_number(value) for value in one.values]
             case _:
                 found[one.name] = _listed(found.get(one.name)) + list(one.values)
     return {name: _unwrap(value) for name, value in found.items()}
@@ -31,13 +31,22 @@ def metrics_of(series: Iterable[MetricSeries]) -> dict[str, Any]:
 def _join(columns: dict[str, list[Any]], logged: Iterable[Any]) -> dict[str, list[Any]]:
     rows = max((len(column) for column in columns.values()), default=0)
     for one in logged:
-        lists = {name: value if isinstance(value, list) else [value] for name, value in one.items()}
+        lists = {name: [_number(cell) for cell in _listed_cell(value)] for name, value in one.items()}
         added = max((len(column) for column in lists.values()), default=0)
         for name in {**columns, **lists}:
             column = columns.setdefault(name, [None] * rows)
             column.extend(lists.get(name, [None] * added))
         rows += added
     return columns
+
+
+def _number(value: Any) -> Any:
+    """Return the number that JSON has no word for; anything else as it is."""
+    return _NONFINITE.get(value, value) if isinstance(value, str) else value
+
+
+def _listed_cell(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _unwrap(value: Any) -> Any:

@@ -71,7 +71,8 @@ def details_of(view: RunView) -> dict[str, Any]:
         "message": view.message,
     }
     if view.error is not None:
-        details["error"] = msgspec.to_builtins(view.error)
+        error = msgspec.to_builtins(view.error)  # the wire leaves defaults out; scripts look for the code
+        details["error"] = {**error, "error": {"code": view.error.error.code, **error["error"]}}
     return {name: value for name, value in details.items() if value is not None}
 
 
