@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
-from email.policy import SMTP
+from email.policy import EmailPolicy
 from email.utils import format_datetime, parseaddr
+from typing import Any
 from uuid import uuid5
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -18,8 +19,21 @@ from runherald.alerts.subject import one_line
 from runherald.events import NAMESPACE
 from runherald.sinks.run_context import RunContext
 
+_ATOMS = frozenset({"message-id", "in-reply-to", "references", "list-id", "list-unsubscribe"})
+
+
+class _Policy(EmailPolicy):
+    """Leaves ids and addresses whole: the library would encode those longer than a line as if they were text."""
+
+    def fold_binary(self, name: str, value: Any) -> bytes:
+        """Return a header's lines."""
+        if name.lower() in _ATOMS:
+            return f"{name}: {value}\r\n".encode("ascii")
+        return super().fold_binary(name, value)
+
+
 # Seven bits only, so that no server on the way needs an extension.
-_POLICY = SMTP.clone(cte_type="7bit")
+_POLICY = _Policy(linesep="\r\n", cte_type="7bit")
 
 
 class Composer:
