@@ -405,7 +405,7 @@ def test_wrong_use_is_status_two(arguments: list[str], capsys: Output) -> None:
 def test_help_and_version(capsys: Output) -> None:
     assert main(["--help"]) == 0
     out = capsys.readouterr().out
-    for command in ("run", "query", "status", "sync", "rules", "topics", "migrate", "up", "worker"):
+    for command in ("run", "query", "status", "sync", "rules", "topics", "migrate", "up", "worker", "dev"):
         assert f"    {command} " in out
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.startswith("runherald ")
