@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from runherald.records import Processor
 from runherald.streams.cycle import DEFAULT_POLICY, FlushPolicy, Monotonic
 from runherald.streams.dead_letter_limit import DEFAULT_LIMIT, DeadLetterLimit
 from runherald.streams.health import PartitionLag, ProcessorHealth
-from runherald.streams.lane import Lane
+from runherald.streams.lane import BACK_OFF, Lane
 from runherald.streams.log import Log, group_of
 
 logger = logging.getLogger(__name__)
@@ -26,7 +26,8 @@ class EmbeddedRunner:
         …
         runner.stop()
 
-    A factory is called in its lane's thread, and again after a failure: state that went wrong does not survive.
+    A factory is called in its lane's thread, and again after a failure: state that went wrong does not survive. `back_off` is the seconds
+    before each restart, the last of them from then on.
     """
 
     def __init__(
@@ -37,10 +38,13 @@ class EmbeddedRunner:
         clock: Monotonic = time.monotonic,
         policy: FlushPolicy = DEFAULT_POLICY,
         limit: DeadLetterLimit = DEFAULT_LIMIT,
+        back_off: Sequence[float] = BACK_OFF,
     ) -> None:
         self._log = log
         self._clock = clock
-        self._lanes = [Lane(name, factory, log, clock=clock, policy=policy, limit=limit) for name, factory in factories.items()]
+        self._lanes = [
+            Lane(name, factory, log, clock=clock, policy=policy, limit=limit, back_off=back_off) for name, factory in factories.items()
+        ]
 
     def start(self) -> None:
         """Start all processors; returns at once."""

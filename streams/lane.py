@@ -43,7 +43,7 @@ class Lane:
         clock: Monotonic,
         policy: FlushPolicy,
         limit: DeadLetterLimit,
-        back_off: Sequence[float] = BACK_OFF,
+        back_off: Sequence[float],
     ) -> None:
         self.name = name
         self._factory = factory
@@ -59,7 +59,7 @@ class Lane:
         self._task: asyncio.Task[None] | None = None
         self._stop = threading.Event()
         self._wake: asyncio.Event | None = None
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name=f"runherald-{name}", daemon=True)
+        self._thread = threading.Thread(target=self._live, name=f"runherald-{name}", daemon=True)
 
     def start(self) -> None:
         """Start the thread."""
@@ -79,6 +79,12 @@ class Lane:
         if self._loop is not None and self._task is not None:
             self._loop.call_soon_threadsafe(self._task.cancel)
         return False
+
+    def _live(self) -> None:
+        try:
+            asyncio.run(self._run())
+        except asyncio.CancelledError:
+            self.health = replace(self.health, state="stopped", error="abandoned: it took too long to stop")
 
     async def _run(self) -> None:
         self._loop = asyncio.get_running_loop()

@@ -1,0 +1,172 @@
+"""The order of effects and the decisions in it, with a clock set by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+import pytest
+
+from runherald.dead_letters import dead_letter
+from runherald.records import Outgoing, Record, TopicPartition
+from runherald.streams.cycle import Cycle, FlushPolicy, Taken, flush_due
+from runherald.streams.dead_letter_limit import DEFAULT_LIMIT, DeadLetterLimit, DeadLetterTally
+from runherald.streams.errors import TooManyDeadLetters
+
+ZERO = TopicPartition("t", 0)
+ONE = TopicPartition("t", 1)
+
+
+def record(offset: int, partition: int = 0, size: int = 1) -> Record:
+    return Record("t", partition, offset, 0, b"k", b"x" * size)
+
+
+class Scripted:
+    """A processor and a channel in one, that write down each call and fail at the one they are told."""
+
+    name = "scripted"
+    topics: tuple[str, ...] = ("t",)
+
+    def __init__(self, *, fails: str = "", letters: bool = False) -> None:
+        self.calls: list[str] = []
+        self.committed: dict[TopicPartition, int] = {}
+        self._fails = fails
+        self._letters = letters
+
+    def note(self, call: str) -> None:
+        if call.startswith(self._fails) and self._fails:
+            raise RuntimeError(call)
+        self.calls.append(call)
+
+    async def assigned(self, end_offsets: Mapping[TopicPartition, int]) -> None:
+        self.note(f"assigned {len(end_offsets)}")
+
+    async def revoked(self, partitions: Collection[TopicPartition]) -> None:
+        self.note(f"revoked {len(partitions)}")
+
+    async def process(self, records: Sequence[Record]) -> Sequence[Outgoing]:
+        self.note(f"process {len(records)}")
+        if self._letters:
+            return [dead_letter(each, processor=self.name, reason="no") for each in records]
+        return [Outgoing("out", each.key, each.value) for each in records]
+
+    async def flush(self) -> Sequence[Outgoing]:
+        self.note("flush")
+        return [Outgoing("late", None, b"")]
+
+    async def publish(self, records: Sequence[Outgoing]) -> None:
+        self.note(f"publish {records[0].topic} {len(records)}")
+
+    async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        self.note("commit")
+        self.committed.update(offsets)
+
+
+class Time:
+    """Seconds, set by hand."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def cycle_of(scripted: Scripted, time: Time, policy: FlushPolicy | None = None, limit: DeadLetterLimit = DEFAULT_LIMIT) -> Cycle:
+    return Cycle(scripted, scripted, clock=time, policy=policy or FlushPolicy(records=3, age=10), limit=limit)
+
+
+async def test_effects_come_in_their_order() -> None:
+    scripted = Scripted()
+    cycle = cycle_of(scripted, Time())
+    await cycle.assigned({ZERO: 0})
+    await cycle.take([record(0), record(1)])
+    await cycle.take([record(2)])
+    assert scripted.calls == [
+        "assigned 1",
+        "process 2",
+        "publish out 2",
+        "process 1",
+        "publish out 1",
+        "flush",
+        "publish late 1",
+        "commit",
+    ]
+    assert scripted.committed == {ZERO: 3}
+
+
+@pytest.mark.parametrize("step", ["process", "publish out", "flush", "publish late"])
+async def test_nothing_is_committed_when_a_step_before_it_fails(step: str) -> None:
+    scripted = Scripted(fails=step)
+    with pytest.raises(RuntimeError, match=step):
+        await cycle_of(scripted, Time()).take([record(0), record(1), record(2)])
+    assert scripted.committed == {}
+
+
+async def test_what_was_revoked_is_not_committed() -> None:
+    scripted = Scripted()
+    cycle = cycle_of(scripted, Time())
+    await cycle.take([record(0), record(7, partition=1)])
+    await cycle.revoked([ZERO])
+    await cycle.flush()
+    assert scripted.committed == {ONE: 8}
+
+
+async def test_a_processor_is_called_each_second_and_flushed_when_what_it_took_is_old() -> None:
+    scripted, time = Scripted(), Time()
+    cycle = cycle_of(scripted, time, FlushPolicy(records=100, age=2.5))
+    await cycle.take([record(0)])
+    scripted.calls.clear()
+    assert cycle.seconds_to_next() == 1.0
+    for _ in range(10):
+        time.now += 0.5
+        await cycle.tick()
+    assert scripted.calls == ["process 0", "process 0", "flush", "publish late 1", "commit", "process 0", "process 0", "process 0"]
+
+
+@pytest.mark.parametrize(
+    ("taken", "due"),
+    [
+        (Taken(), False),
+        (Taken(records=9, size=99, since=91.0), False),
+        (Taken(records=10, size=99, since=100.0), True),
+        (Taken(records=9, size=100, since=100.0), True),
+        (Taken(records=1, size=1, since=90.0), True),
+    ],
+)
+def test_a_flush_is_due_by_records_bytes_or_age(taken: Taken, due: bool) -> None:
+    assert flush_due(taken, FlushPolicy(records=10, size=100, age=10.0), 100.0) is due
+
+
+async def test_a_flush_without_records_commits_nothing() -> None:
+    scripted = Scripted()
+    await cycle_of(scripted, Time()).flush()
+    assert scripted.calls == ["flush", "publish late 1"]
+
+
+async def test_dead_letters_above_the_limit_are_not_published() -> None:
+    scripted = Scripted(letters=True)
+    cycle = cycle_of(scripted, Time(), FlushPolicy(records=100), DeadLetterLimit(consecutive=5))
+    await cycle.take([record(offset) for offset in range(4)])
+    with pytest.raises(TooManyDeadLetters, match="5 records one after another could not be taken, up to t/0 offset 4"):
+        await cycle.take([record(4)])
+    assert scripted.calls.count("publish runherald.dead-letters 1") == 0
+
+
+def test_a_good_record_ends_a_row_of_bad_ones_and_the_share_still_counts() -> None:
+    tally = DeadLetterTally(DeadLetterLimit(consecutive=3, share=0.5, window=10))
+    records = [record(offset) for offset in range(10)]
+    letters = [dead_letter(each, processor="p", reason="no") for each in records if each.offset % 3]
+    with pytest.raises(TooManyDeadLetters, match="6 of 10 records could not be taken"):
+        tally.add(records, letters)
+
+
+def test_a_share_below_the_limit_never_stops() -> None:
+    tally = DeadLetterTally(DeadLetterLimit(consecutive=3, share=0.5, window=10))
+    for offset in range(1_000):
+        tally.add([record(offset)], [dead_letter(record(offset), processor="p", reason="no")] if offset % 3 == 0 else [])
+
+
+def test_rows_that_could_not_be_stored_count_towards_the_share() -> None:
+    tally = DeadLetterTally(DeadLetterLimit(share=0.5, window=10))
+    with pytest.raises(TooManyDeadLetters, match="could not be stored"):
+        tally.add_late([dead_letter(record(offset), processor="p", reason="no") for offset in range(5)])
