@@ -47,7 +47,7 @@ QUERIES = (
 
 T = TypeVar("T")
 
-console = Console(highlight=False)
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 150)
 
 
 class Unexpected(Exception):
@@ -108,10 +108,10 @@ def parts(log: str, data: Path) -> Iterator[str]:
             command("migrate", "--history", clickhouse.url)
         server = data / "server"
         server.mkdir()
-        stack.enter_context(
+        running = stack.enter_context(
             process("server", data, "up", "--data", str(server), "--port", "0", "--catch-mail", *connections, *queries, *mail)
         )
-        about = wait("the server's first answer", lambda: read_json(server / "server.json"), 60)
+        about = wait("the server's first answer", lambda: running() or read_json(server / "server.json"), 60)
         if log == "kafka":
             for number in (1, 2):
                 worker = ("worker", *connections, *mail, "--smtp", about["smtp"], "--public-url", about["url"])
@@ -226,14 +226,18 @@ def seconds(notice: Mapping[str, Any]) -> float:
 
 
 @contextmanager
-def process(name: str, data: Path, *arguments: str) -> Iterator[None]:
-    """Run a part in the background, its output in a file."""
+def process(name: str, data: Path, *arguments: str) -> Iterator[Callable[[], None]]:
+    """Run a part in the background, its output in a file; give a check that it still runs."""
     with (data / f"{name}.log").open("wb") as output:
         child = subprocess.Popen([*RUNHERALD, *arguments], stdout=output, stderr=output, start_new_session=True)
-    try:
-        yield
+
+    def check_running() -> None:
         if child.poll() is not None:
             raise Unexpected(f"{name} stopped with status {child.returncode}; see {data / name}.log")
+
+    try:
+        yield check_running
+        check_running()
     finally:
         if child.poll() is None:
             child.terminate()

@@ -75,7 +75,7 @@ def unapplied(db: HistoryDatabase) -> list[str]:
         SchemaMismatch: an applied migration is not the one of this version.
     """
     client = db.client()
-    known = _applied(client, _quoted(db.database)) if client.command("EXISTS TABLE schema_migrations") else {}
+    known = _applied(client, db.database) if client.command("EXISTS TABLE schema_migrations") else {}
     return [migration.name for migration in pending(known)]
 
 
