@@ -168,12 +168,12 @@ def _explain(error: Exception, server: SmtpServer) -> Failed:
             return _set_up(server, "sender", _said(error.code, error.message))
         case aiosmtplib.SMTPResponseException():
             return _away("answer", server, _said(error.code, error.message))
-        case ValueError():
-            return Failed(permanent=True, fault="reply", reason="address_not_sendable: the address cannot be written in an SMTP command")
         case ssl.SSLError():
             return _set_up(server, "tls", getattr(error, "verify_message", "") or error.reason or "no TLS")
         case aiosmtplib.SMTPConnectError() if isinstance(error.__cause__, ssl.SSLError):
             return _set_up(server, "tls", getattr(error.__cause__, "verify_message", "") or str(error))
+        case ValueError():  # behind the certificate's error, which is one too
+            return Failed(permanent=True, fault="reply", reason="address_not_sendable: the address cannot be written in an SMTP command")
         case TimeoutError():
             return _away("timeout", server, "no answer in time")
         case aiosmtplib.SMTPServerDisconnected() | aiosmtplib.SMTPConnectError():
