@@ -29,27 +29,26 @@ class Watchdog:
 
     def __init__(self, patience: Patience) -> None:
         self._patience = patience
-        self._positions: dict[TopicPartition, int] = {}
-        self._moved: dict[TopicPartition, float] = {}
+        self._standing: dict[TopicPartition, tuple[int, float]] = {}
 
     def look(
         self, now: float, positions: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int], called_since: float | None
     ) -> str | None:
         """Return why the worker is stuck, or None. `called_since` is when the processor's present call began."""
-        for partition, position in positions.items():
-            waits = ends.get(partition, position) > position
-            if not waits or self._positions.get(partition) != position or partition not in self._moved:
-                self._moved[partition] = now
-        self._positions = dict(positions)
         if called_since is not None:
-            if now - called_since >= self._patience.call:
-                return f"the processor has not returned for {now - called_since:.0f} s"
             # It takes nothing because it is busy.
-            self._moved = dict.fromkeys(positions, now)
-            return None
-        for partition in positions:
-            still = now - self._moved[partition]
-            if still >= self._patience.idle:
-                behind = ends[partition] - positions[partition]
-                return f"{partition.topic}/{partition.partition} stands {behind} records behind and has not moved for {still:.0f} s"
+            self._standing.clear()
+            waited = now - called_since
+            return f"the processor has not returned for {waited:.0f} s" if waited >= self._patience.call else None
+        standing: dict[TopicPartition, tuple[int, float]] = {}
+        for partition, position in positions.items():
+            if ends.get(partition, position) <= position:
+                continue
+            before, since = self._standing.get(partition, (position, now))
+            standing[partition] = (position, since if before == position else now)
+        self._standing = standing
+        for partition, (position, since) in standing.items():
+            if now - since >= self._patience.idle:
+                behind = ends[partition] - position
+                return f"{partition.topic}/{partition.partition} stands {behind} records behind and has not moved for {now - since:.0f} s"
         return None
