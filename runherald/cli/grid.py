@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TextIO
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from runherald.cli.words import number, plain
 
@@ -30,6 +31,11 @@ _STYLES: Mapping[str, str] = MappingProxyType(
     }
 )
 """The colour of words that say how something is doing. The word is always there as well."""
+
+
+_GAP = 2
+_LEAST = 6
+"""What is left of a column that is cut."""
 
 
 class Head(Struct, frozen=True):
@@ -72,11 +78,49 @@ def show(grids: Sequence[Grid], out: TextIO) -> None:
     """Draw tables below each other."""
     from rich.console import Console
 
-    console = Console(file=out, highlight=False, soft_wrap=False, width=None if out.isatty() else _PIPE_WIDTH)
+    terminal = out.isatty()
+    screen = Console(file=out).width if terminal else _PIPE_WIDTH
     for index, grid in enumerate(grids):
-        if index:
-            console.print()
-        _draw(grid, console)
+        shown = fit(grid, screen)
+        # Wider than the terminal only when not even the columns that are kept fit: then lines wrap, and nothing is lost.
+        width = max(screen, sum(_widths(shown)) + _GAP * len(shown.heads))
+        console = Console(file=out, highlight=False, width=width)
+        with console.capture() as captured:
+            if index:
+                console.print()
+            _draw(shown, console)
+        drawn = captured.get()
+        out.write(drawn if terminal else "\n".join(line.rstrip() for line in drawn.split("\n")))
+
+
+def fit(grid: Grid, width: int) -> Grid:
+    """Return a table that fits: columns that may be cut are, the last ones first, and left out where not even that is enough."""
+    widths = _widths(grid)
+    cuttable = [index for index, head in enumerate(grid.heads) if not head.keep]
+    surplus = sum(widths) + _GAP * (len(widths) - 1) - width
+    for index in reversed(cuttable):
+        cut = max(0, min(surplus, widths[index] - _LEAST))
+        widths[index] -= cut
+        surplus -= cut
+    if surplus > 0 and cuttable:
+        last = cuttable[-1]
+        rows = [[*row[:last], *row[last + 1 :]] for row in grid.rows]
+        return fit(replace(grid, heads=[*grid.heads[:last], *grid.heads[last + 1 :]], rows=rows), width)
+    cells = [[_cut(cell, widths[index]) for index, cell in enumerate(row)] for row in grid.rows] if grid.heads else grid.rows
+    return replace(grid, rows=cells, heads=[replace(head, name=_cut(head.name, widths[index])) for index, head in enumerate(grid.heads)])
+
+
+def _widths(grid: Grid) -> list[int]:
+    from rich.cells import cell_len
+
+    return [max(cell_len(head.name), *(cell_len(_one_line(row[index])) for row in grid.rows), 0) for index, head in enumerate(grid.heads)]
+
+
+def _cut(cell: str, width: int) -> str:
+    from rich.cells import cell_len, set_cell_size
+
+    line = _one_line(cell)
+    return line if cell_len(line) <= width else set_cell_size(line, width - 1).rstrip() + "…"
 
 
 def _draw(grid: Grid, console: Console) -> None:
@@ -90,13 +134,12 @@ def _draw(grid: Grid, console: Console) -> None:
             console.print(Text(plain("  ".join(row))), soft_wrap=True)
     else:
         table = Table(
-            box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", show_header=any(head.name for head in grid.heads)
+            box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold", show_header=any(head.name for head in grid.heads)
         )
-        for index, head in enumerate(grid.heads):
-            width = max((len(row[index]) for row in grid.rows), default=0) if head.keep else None
-            table.add_column(head.name, no_wrap=True, overflow="ellipsis", min_width=width, justify="right" if head.right else "left")
+        for head in grid.heads:
+            table.add_column(head.name, no_wrap=True, justify="right" if head.right else "left")
         for row in grid.rows:
-            table.add_row(*(Text(_one_line(cell), style=_STYLES.get(cell.strip(), "")) for cell in row))
+            table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
         console.print(table)
     if grid.note:
         console.print(Text(plain(grid.note), style="dim"))

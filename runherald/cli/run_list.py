@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from runherald.cli.grid import Grid, Head
 from runherald.cli.options import add_server, client_of
 from runherald.cli.output import add_output, print_answer
-from runherald.cli.words import duration, first_line, local_time
+from runherald.cli.words import duration, first_line, short_time
 from runherald.status import Status
 
 if TYPE_CHECKING:
@@ -91,8 +91,8 @@ def runs_grid(runs: Sequence[RunView], title: str = "") -> Grid:
         Head("NAME"),
         Head("STATUS", keep=True),
         Head("CAUSE"),
-        Head("STARTED"),
-        Head("DURATION", right=True),
+        Head("STARTED", keep=True),
+        Head("DURATION", keep=True, right=True),
         Head("ERROR"),
     )
     return Grid(heads=heads, rows=[_row(run) for run in runs], title=title, note="" if runs else "no runs")
@@ -105,7 +105,7 @@ def _row(run: RunView) -> tuple[str, ...]:
         run.display_name,
         run.status,
         run.cause,
-        local_time(run.start_time or run.created_time),
+        short_time(run.start_time or run.created_time),
         duration(run.duration_seconds),
         first_line(run.error.error.message) if run.error else "",
     )

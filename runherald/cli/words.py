@@ -9,9 +9,11 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
 
 
 def duration(seconds: float | None) -> str:
-    """Return seconds as people say them: `0.35 s`, `12.3 s`, `4m 05s`, `3h 20m`, `2d 4h`."""
+    """Return seconds as people say them: `35 ms`, `2.35 s`, `12.3 s`, `4m 05s`, `3h 20m`, `2d 4h`."""
     if seconds is None:
         return ""
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.0f} ms"
     if seconds < 9.995:
         return f"{seconds:.2f} s"
     if seconds < 59.95:
@@ -27,6 +29,11 @@ def duration(seconds: float | None) -> str:
 def local_time(moment: datetime | None) -> str:
     """Return a time in the zone of the machine, to the second."""
     return "" if moment is None else moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def short_time(moment: datetime | None) -> str:
+    """Return a time in the zone of the machine, for a narrow column."""
+    return "" if moment is None else moment.astimezone().strftime("%b %d %H:%M")
 
 
 def number(value: object) -> str:

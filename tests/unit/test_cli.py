@@ -140,7 +140,7 @@ def test_a_table_of_runs(api: CannedApi, capsys: Output) -> None:
 
 def local(moment: datetime | None) -> str:
     assert moment is not None
-    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    return moment.astimezone().strftime("%b %d %H:%M")
 
 
 def test_the_other_formats(api: CannedApi, capsys: Output) -> None:
