@@ -36,7 +36,7 @@ async def transport() -> AsyncIterator[Open]:
         await one.close_idle(0.0)
 
 
-def script(**answers: list[str | None]) -> Callable[[str, str], str | None]:
+def script(**answers: list[str]) -> Callable[[str, str], str | None]:
     """Return what refuses at a stage by its list of replies, and takes all after it."""
     return lambda stage, _: answers[stage].pop(0) if answers.get(stage) else None
 
