@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from itertools import count
 
 import pytest
+from msgspec.structs import replace
 
 from runherald.deploy.local_clickhouse import LocalClickHouse
 from runherald.events import Actor, AmlRunEvent, AmlRunMetricEvent, AmlRunStatusChangedEvent, Data, RunHeader, new_event
@@ -89,15 +90,19 @@ async def test_a_lost_reply_stores_nothing_twice(history: HistoryDatabase, gatew
     slept = Slept()
     subject = metrics_processor(history, lambda: START, retry=Retry(sleep=slept))
     history.client().command("SYSTEM STOP MERGES metric_points")
-    await subject.process(events_of(points(1_000)))
-    gateway.faults(lose_reply_after_insert=2)
+    records = events_of(points(1), replace(points(1_000), steps=list(range(1, 1_001))))
+    await subject.process(records[:1])
+    await subject.flush()  # names the series, so that the next insert is of points
+    await subject.process(records[1:])
+    gateway.faults(lose_reply_after_insert=3)
     await subject.flush()
 
     assert gateway.faults()["lose_reply_after_insert"] == 0
+    assert slept.times > 0  # the client's own second try was not enough
     # In parts that nothing has merged yet: it is the token that did it.
     parts = "SELECT sum(rows) FROM system.parts WHERE database = currentDatabase() AND table = 'metric_points' AND active"
-    assert history.client().command(parts) == 1_000
-    assert history.client().command("SELECT count() FROM metrics") == 1_000
+    assert history.client().command(parts) == 1_001
+    assert history.client().command("SELECT count() FROM metrics") == 1_001
 
 
 async def test_a_server_in_trouble_is_waited_for(history: HistoryDatabase, gateway: LocalClickHouse) -> None:
