@@ -10,6 +10,7 @@ import platform
 import statistics
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from os import cpu_count
 from time import perf_counter
 
@@ -52,9 +53,9 @@ def main() -> None:
         print(f"{'query':8} {'check':>15} {'run':>15} {'plain connection':>18}")
         for name, text in QUERIES.items():
             query = guard.check(text)
-            check = _measure(rounds, lambda text=text: guard.check(text))
-            run = _measure(rounds, lambda query=query: guard.run(query))
-            plain = _measure(rounds, lambda text=text: client.raw_query(text, fmt="JSONCompactEachRow"))
+            check = _measure(rounds, partial(guard.check, text))
+            run = _measure(rounds, partial(guard.run, query))
+            plain = _measure(rounds, partial(client.raw_query, text, fmt="JSONCompactEachRow"))
             print(f"{name:8} {check:>15} {run:>15} {plain:>18}")
         guard.close()
         history.close()

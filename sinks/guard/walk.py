@@ -87,10 +87,8 @@ class _Walk:
         shared = _NOTHING
         if is_root and all(str(mode).startswith("UNION") for mode in node.get("list_of_modes", [])):
             shared = frozenset(str(element["name"]) for element in _with(selects[0]) if element.get("type") == "WithElement")
-        return [
-            (select, scope | shared if position > 0 and select.get("type") == "SelectQuery" and "with" not in select else scope)
-            for position, select in enumerate(selects)
-        ]
+        # The first has a WITH of its own whenever there is one to share.
+        return [(select, scope if "with" in select or select.get("type") != "SelectQuery" else scope | shared) for select in selects]
 
     def select(self, node: Node, scope: Scope) -> list[tuple[Node, Scope]]:
         """Check a SELECT: a WITH name holds for those after it, in itself only when RECURSIVE, and in the SELECT."""

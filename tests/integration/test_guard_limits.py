@@ -21,6 +21,10 @@ from runherald.sinks.guard.parser import QueryParser
 from runherald.sinks.guard.vocabulary import Vocabulary
 from tests.fixtures.guard import SECRET
 
+READONLY, ACCESS_DENIED, TIMEOUT_EXCEEDED, MEMORY_LIMIT_EXCEEDED = 164, 497, 159, 241
+NOT_A_SELECT = 36  # what chDB says of a stream of anything else
+NO_TABLE_IN_SIGHT = 636  # what merge() says when it may read none
+
 LIMITS = QueryLimits(rows=1_000, bytes=1_000_000, seconds=1.0, memory=256 * 2**20)
 
 
@@ -95,16 +99,18 @@ DENIED = {
     "write": "INSERT INTO run_events (run_id) SELECT 'x'",
     "drop": "DROP TABLE run_events",
     "create": "CREATE TABLE stolen ENGINE = Memory AS SELECT 1",
-    "lift a limit": "SET max_execution_time = 0",
-    "merge": "SELECT * FROM merge('.*', 'run_events')",
-    "other database": "SELECT * FROM runherald.run_events",
+    "lift a limit": "SELECT 1 SETTINGS max_execution_time = 3600",
+    "lift a limit before": "SET max_execution_time = 3600",
+    "merge": "SELECT * FROM merge('$database', 'run_events')",
+    "base table with its database": "SELECT * FROM $database.run_events",
 }
 
 
 @pytest.mark.parametrize("text", DENIED.values(), ids=DENIED.keys())
 def test_the_second_wall_stands_without_the_first(runner: EmbeddedRunner, guarded_history: HistoryDatabase, text: str) -> None:
-    with pytest.raises(QueryFailed):
-        runner.run(unchecked(text), LIMITS)
+    with pytest.raises(QueryFailed) as failed:
+        runner.run(unchecked(text.replace("$database", guarded_history.database)), LIMITS)
+    assert failed.value.code in (READONLY, ACCESS_DENIED, NOT_A_SELECT, NO_TABLE_IN_SIGHT), str(failed.value)
     assert guarded_history.client().query("SELECT count() FROM run_events").result_rows == [(3,)]
 
 
@@ -130,13 +136,27 @@ def test_queries_are_off_for_a_database_that_was_not_named(chdb_history: History
 
 
 def test_the_watchdog_ends_what_the_engine_does_not(runner: EmbeddedRunner, guard: QueryGuard, monkeypatch: pytest.MonkeyPatch) -> None:
-    endless = guard.check("SELECT count() FROM numbers(1000000) AS a, numbers(1000000) AS b")
+    long = guard.check("SELECT sum(sipHash64(a.number, b.number)) FROM numbers(1000000) AS a, numbers(30) AS b")
     without_time: Callable[[QueryLimits], dict[str, str | int | float]] = lambda limits: {"max_threads": 1}  # noqa: E731
     monkeypatch.setattr(embedded_runner, "engine_limits", without_time)
     started = monotonic()
     with pytest.raises(QueryFailed, match="longer than"):
-        runner.run(endless, QueryLimits(seconds=0.2))
+        runner.run(long, QueryLimits(seconds=0.2))
     assert monotonic() - started < 15
+
+
+def test_the_engine_keeps_the_time_itself(runner: EmbeddedRunner, guard: QueryGuard) -> None:
+    with pytest.raises(QueryFailed) as failed:
+        runner.run(guard.check("SELECT sum(sipHash64(a.number, b.number)) FROM numbers(1000000) AS a, numbers(600) AS b"), LIMITS)
+    assert failed.value.code == TIMEOUT_EXCEEDED
+
+
+def test_the_engine_keeps_to_the_memory(runner: EmbeddedRunner, guard: QueryGuard) -> None:
+    query = guard.check("SELECT length(groupArray(repeat('x', 1000))) FROM numbers(200000)")
+    assert runner.run(query, QueryLimits()).rows == [[200_000]]
+    with pytest.raises(QueryFailed) as failed:
+        runner.run(query, QueryLimits(memory=64 * 2**20))
+    assert failed.value.code == MEMORY_LIMIT_EXCEEDED
 
 
 class HeldRunner:

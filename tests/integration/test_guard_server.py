@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -73,6 +75,36 @@ def test_a_heavy_query_over_http_is_ended(served_guard: QueryGuard) -> None:
 
 def test_odd_characters_reach_the_parser_as_they_are(served_guard: QueryGuard) -> None:
     assert served_guard.run(served_guard.check("SELECT 'a\tb\\\\ \\n é'\n")).rows == [["a\tb\\ \n é"]]
+
+
+OLD_SERVER = """
+import sys
+from runherald.sinks.connection import HistoryDatabase
+from runherald.sinks.errors import QueryRefused
+from runherald.sinks.guard import parser
+from runherald.sinks.guard.guard import QueryGuard
+
+parser.MINIMUM_VERSION = (999, 0)
+history = HistoryDatabase.open(sys.argv[1], database="guarded")
+guard = QueryGuard.open(history, sys.argv[1])
+print(guard.run(guard.check("SELECT count() AS n FROM runs")).rows)
+try:
+    guard.check("SELECT * FROM base")
+except QueryRefused as refused:
+    print(refused)
+guard.close()
+history.close()
+"""
+
+
+def test_an_old_servers_queries_are_parsed_here(clickhouse: LocalClickHouse, served_history: HistoryDatabase) -> None:
+    if not clickhouse.gateway:
+        pytest.skip("a real server is here: its default user may do too much for queries")
+    # In a process of its own: the engine of this one has another folder open.
+    arguments = [sys.executable, "-c", OLD_SERVER, clickhouse.url]
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.splitlines()[:1] == ["[[5]]"], done.stderr
+    assert "there is no view named 'base'" in done.stdout
 
 
 def test_queries_are_off_without_an_address(served_history: HistoryDatabase) -> None:
