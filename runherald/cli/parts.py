@@ -43,7 +43,7 @@ def check_schema(history: HistoryDatabase) -> None:
 
 def rules_of(settings: Settings) -> Rules:
     """Return the built-in rules for whoever gets mail, and those of the files."""
-    return Rules((*builtin_rules(settings.mail.to), *load_rules(settings.rules)))
+    return load_rules(settings.rules) + builtin_rules(settings.mail.to)
 
 
 def processors(
