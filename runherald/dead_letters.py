@@ -16,6 +16,6 @@ def dead_letter(record: Record, *, processor: str, reason: str) -> Outgoing:
         ("rh_origin_offset", str(record.offset).encode()),
         ("rh_origin_timestamp", str(record.timestamp).encode()),
         ("rh_processor", processor.encode()),
-        ("rh_reason", reason[:MAX_REASON].encode()),
+        ("rh_reason", reason[:MAX_REASON].encode(errors="replace")),
     )
     return Outgoing(topic=DEAD_LETTERS, key=record.key, value=record.value, headers=(*record.headers, *origin))
