@@ -11,7 +11,6 @@ def engine_limits(limits: QueryLimits) -> dict[str, str | int | float]:
         "max_execution_time": limits.seconds,
         "max_memory_usage": limits.memory,
         "max_threads": 2,
-        # Above the bound that cuts the answer; not enough alone: ORDER BY ... WITH FILL adds rows after the engine has counted.
         "max_ast_depth": 1_000,
         "max_ast_elements": 20_000,
         "max_expanded_ast_elements": 100_000,
