@@ -13,7 +13,7 @@ from runherald.producers.entries import Entry, Logged, Point, Said, Text, decode
 from runherald.producers.journal_folder import JournalHead
 
 MAX_POINTS = 1_000
-MAX_BYTES = 200_000
+MAX_BYTES = 150_000
 """Of a batch's records in the journal: as JSON they stay below what one message may hold, whatever the text."""
 
 Nonfinite = Literal["NaN", "Infinity", "-Infinity"]

@@ -52,24 +52,26 @@ class Journal:
         self._monotonic = monotonic
         self._retry_at = 0.0
         self._owner: OwnerLock | None = None
-        self._descriptor: int | None = None
+        self._descriptor = -1
+        self._healthy = False
         self._size = 0
         self._backlog: deque[tuple[int, bytes]] = deque()
         self._backlog_size = 0
         try:
             self._owner = self.folder.create(head)
             self._open_segment()
+            self._healthy = True
         except OSError as error:
             self._failed(error)
 
     @property
     def on_disk(self) -> bool:
         """Whether the last record went to the disk."""
-        return self._descriptor is not None and not self._backlog
+        return self._healthy
 
     def append(self, payload: bytes) -> None:
         """Keep a record."""
-        if self._descriptor is None or self._backlog:
+        if not self._healthy:
             self._append_slowly(payload)
             return
         data = frame(self.next_ordinal, payload)
@@ -99,9 +101,10 @@ class Journal:
 
     def close(self) -> None:
         """Close the files and let go of the lock; the journal stays."""
-        if self._descriptor is not None:
+        self._healthy = False
+        if self._descriptor >= 0:
             os.close(self._descriptor)
-            self._descriptor = None
+            self._descriptor = -1
         if self._owner is not None:
             self._owner.release()
             self._owner = None
@@ -112,13 +115,14 @@ class Journal:
             return
         _log.info("journal_on_disk_again path=%s", self.folder.path)
         self.problem = ""
+        self._healthy = True
         self.append(payload)
 
     def _reopen(self) -> bool:
         try:
             if self._owner is None:
                 self._owner = self.folder.create(self.head)
-            if self._descriptor is None:
+            if self._descriptor < 0:
                 self._open_segment()
         except OSError as error:
             self._failed(error)
@@ -136,14 +140,11 @@ class Journal:
         try:
             self._open_segment()
         except OSError as error:
-            self._descriptor = full
             self._failed(error)
             return
-        if full is not None:
-            os.close(full)
+        os.close(full)
 
     def _cut_off(self, written: int) -> None:
-        assert self._descriptor is not None
         try:
             os.ftruncate(self._descriptor, self._size)
         except OSError:
@@ -161,6 +162,7 @@ class Journal:
         self.next_ordinal += 1
 
     def _failed(self, error: OSError) -> None:
+        self._healthy = False
         self._retry_at = self._monotonic() + _RETRY_SECONDS
         if not self.problem:
             _log.warning(

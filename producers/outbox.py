@@ -77,21 +77,19 @@ class Outbox:
         Raises:
             OSError: the journal cannot be read.
         """
-        if self._pending:
-            return self._pending
-        if self.journal is not None and self.journal.next_ordinal == self._read_to:
-            return []
-        records = self._read(max_records)
-        if not records:
-            self._exhausted = self.journal is None
-            return []
-        batched = to_events(records, self.head)
-        self._read_to = records[-1][0] + 1
-        for unreadable in batched.unreadable:
-            self._keep_unreadable(unreadable)
-        if not batched.events:
-            self._advance(self._read_to)
-        self._pending = batched.events
+        while not self._pending:
+            if self.journal is not None and self.journal.next_ordinal == self._read_to:
+                return []
+            records = self._read(max_records)
+            if not records:
+                self._exhausted = self.journal is None
+                return []
+            self._pending, unreadable = to_events(records, self.head)
+            self._read_to = records[-1][0] + 1
+            for one in unreadable:
+                self._keep_unreadable(one)
+            if not self._pending:
+                self._advance(self._read_to)
         return self._pending
 
     def acknowledge(self, rejected: list[Rejected]) -> None:

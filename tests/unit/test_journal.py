@@ -1,0 +1,230 @@
+"""The journal: records outlive the process, and a bad disk stops nobody."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+from pathlib import Path
+
+import pytest
+
+from runherald.errors import InvalidInput
+from runherald.producers.journal import Journal
+from runherald.producers.journal_folder import JournalFolder, JournalHead, journal_folders
+from runherald.producers.journal_reader import CHUNK, JournalReader
+from runherald.producers.outbox import Outbox
+
+HEAD = JournalHead(workspace="default", run_id="run-1", producer="p", destination="http://here:1")
+
+
+class HeldClock:
+    """Seconds that pass when told."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def filled(home: Path, count: int, *, size: int = 10, segment_bytes: int = 1_000_000) -> Journal:
+    journal = Journal(home, HEAD, segment_bytes=segment_bytes)
+    for number in range(count):
+        journal.append(b"%06d" % number + b"x" * size)
+    return journal
+
+
+def read_all(journal: Journal, start: int = 0, step: int = 7) -> list[int]:
+    reader = JournalReader(journal.folder, start)
+    found: list[int] = []
+    while records := reader.read(step):
+        found += [ordinal for ordinal, _ in records]
+    assert reader.damaged == []
+    return found
+
+
+def test_records_are_read_while_the_journal_is_written(tmp_path: Path) -> None:
+    journal = filled(tmp_path, 3)
+    reader = JournalReader(journal.folder)
+    assert [ordinal for ordinal, _ in reader.read(10)] == [0, 1, 2]
+    assert reader.read(10) == []
+    journal.append(b"more")
+    assert reader.read(10) == [(3, b"more")]
+    journal.close()
+
+
+def test_one_write_a_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = Journal(tmp_path, HEAD)
+    writes: list[int] = []
+    real = os.write
+
+    def counted(descriptor: int, data: bytes) -> int:
+        writes.append(len(data))
+        return real(descriptor, data)
+
+    monkeypatch.setattr(os, "write", counted)
+    journal.append(b"a" * 100_000)
+    assert len(writes) == 1
+    journal.close()
+
+
+def test_segments_follow_each_other_and_go_when_acknowledged(tmp_path: Path) -> None:
+    journal = filled(tmp_path, 100, segment_bytes=500)
+    segments = journal.folder.segments()
+    assert len(segments) > 5
+    assert read_all(journal) == list(range(100))
+    assert read_all(journal, start=42) == list(range(42, 100))
+    journal.folder.acknowledge(60)
+    left = journal.folder.segments()
+    assert left[0][0] <= 60 < left[1][0]
+    assert read_all(journal, start=60) == list(range(60, 100))
+    journal.close()
+
+
+def test_a_reader_whose_segment_was_dropped_goes_on_with_the_next(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, HEAD, segment_bytes=200)
+    reader = JournalReader(journal.folder)
+    read: list[int] = []
+    for number in range(60):
+        journal.append(b"%040d" % number)
+        read += [ordinal for ordinal, _ in reader.read(10)]
+        journal.folder.acknowledge(number + 1)
+    assert read == list(range(60))
+    journal.close()
+
+
+def test_records_larger_than_a_chunk_are_whole(tmp_path: Path) -> None:
+    journal = filled(tmp_path, 5, size=3 * CHUNK)
+    assert read_all(journal) == [0, 1, 2, 3, 4]
+    journal.close()
+
+
+def test_a_torn_tail_is_no_record_and_no_damage(tmp_path: Path) -> None:
+    journal = filled(tmp_path, 5)
+    journal.close()
+    path = journal.folder.segment(0)
+    path.write_bytes(path.read_bytes()[:-3])
+    outbox = Outbox.adopt(journal.folder)
+    assert outbox.pending() == []
+    assert outbox.damaged == 0
+    outbox.finish()
+
+
+def test_damage_in_the_middle_is_kept_aside_and_the_rest_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    journal = filled(tmp_path, 50, segment_bytes=400)
+    journal.close()
+    _, path = journal.folder.segments()[2]
+    content = bytearray(path.read_bytes())
+    content[45] ^= 0xFF
+    path.write_bytes(content)
+    reader = JournalReader(journal.folder)
+    found = [ordinal for ordinal, _ in reader.read(1_000)]
+    assert len(found) == 49
+    assert len(reader.damaged) == 1
+
+    with caplog.at_level(logging.WARNING):
+        outbox = Outbox.adopt(journal.folder)
+        while outbox.pending():
+            outbox.acknowledge([])
+        outbox.finish()
+    assert outbox.damaged == 1
+    assert "journal_damaged" in caplog.text
+    kept = list(journal.folder.path.glob("damaged-*"))
+    assert len(kept) == 1
+    assert kept[0].read_bytes() in content
+    assert list(journal_folders(tmp_path)) == []
+
+
+def test_a_live_owner_keeps_others_away_and_a_dead_one_does_not(tmp_path: Path) -> None:
+    journal = filled(tmp_path, 1)
+    with pytest.raises(BlockingIOError):
+        Outbox.adopt(journal.folder)
+    journal.close()
+    Outbox.adopt(journal.folder).finish()
+
+
+def test_where_it_was_acknowledged_to_is_kept(tmp_path: Path) -> None:
+    journal = filled(tmp_path, 9)
+    journal.folder.acknowledge(4)
+    journal.close()
+    outbox = Outbox.adopt(journal.folder)
+    assert outbox.acknowledged == 4
+    outbox.finish()
+    assert JournalFolder(journal.folder.path).acknowledged() == 4
+
+
+@pytest.mark.parametrize("said", [b"", b"-1", b"\xff", b"12x", b"9" * 40])
+def test_a_broken_acknowledgement_means_from_the_beginning(tmp_path: Path, said: bytes) -> None:
+    journal = filled(tmp_path, 1)
+    (journal.folder.path / "acknowledged").write_bytes(said)
+    assert journal.folder.acknowledged() == 0
+    journal.close()
+
+
+@pytest.mark.parametrize(("content", "reason"), [(b"{", "no head"), (b'{"run_id":"r"}', "no head"), (None, "newer")])
+def test_a_head_that_cannot_be_used_is_named(tmp_path: Path, content: bytes | None, reason: str) -> None:
+    journal = filled(tmp_path, 1)
+    journal.close()
+    path = journal.folder.path / "journal.json"
+    path.write_bytes(content or path.read_bytes().replace(b'"version":1', b'"version":2'))
+    with pytest.raises(InvalidInput, match=reason) as caught:
+        Outbox.adopt(journal.folder)
+    assert str(path) in str(caught.value)
+
+
+def test_a_full_disk_keeps_records_in_memory_until_it_takes_them_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = HeldClock()
+    journal = Journal(tmp_path, HEAD, monotonic=clock)
+    outbox = Outbox(HEAD, journal.folder, journal=journal)
+    journal.append(b"0")
+    real = os.write
+
+    def full(_descriptor: int, _data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    with caplog.at_level(logging.WARNING):
+        journal.append(b"1")
+        journal.append(b"2")
+    assert caplog.text.count("No space left") == 1
+    assert "No space left" in journal.problem
+    assert [ordinal for ordinal, _ in outbox._read(10)] == [0, 1, 2]
+
+    monkeypatch.setattr(os, "write", real)
+    clock.now += 10
+    journal.append(b"3")  # still behind those in memory
+    assert [ordinal for ordinal, _ in journal.backlog(0)] == [1, 2, 3]
+    journal.forget(4)
+    journal.append(b"4")
+    assert journal.problem == ""
+    assert read_all(journal) == [0, 4]
+    journal.close()
+
+
+def test_a_write_that_was_cut_short_leaves_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = filled(tmp_path, 2)
+    real = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: real(descriptor, data[:7]))
+    journal.append(b"cut")
+    monkeypatch.setattr(os, "write", real)
+    assert read_all(journal) == [0, 1]
+    assert journal.backlog(0) == [(2, b"cut")]
+    journal.close()
+
+
+def test_without_a_home_all_stays_in_memory_and_what_does_not_fit_is_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    home = tmp_path / "file"
+    home.write_text("in the way")
+    with caplog.at_level(logging.WARNING):
+        journal = Journal(home, HEAD, backlog_bytes=10, monotonic=HeldClock())
+        for _ in range(5):
+            journal.append(b"four")
+    assert str(journal.folder.path) in journal.problem
+    assert [ordinal for ordinal, _ in journal.backlog(0)] == [0, 1]
+    assert journal.lost == 3
+    assert journal.next_ordinal == 5
+    assert caplog.text.count("journal_full") == 1
+    journal.close()
