@@ -45,7 +45,7 @@ def make_app(parts: ServerParts) -> Starlette:
     writing, reading = Blocking(_WRITERS), Blocking(_READERS)
     telemetry = Telemetry(parts.status, parts.live.count)
     positions = Positions(parts.log, reading, wait_seconds=parts.position_wait)
-    writes = Writes(parts, writing, positions, CancelRequests(parts.reader, reading), telemetry)
+    writes = Writes(parts, writing, positions, CancelRequests(parts.reader, reading, positions), telemetry)
     reads = Reads(parts, reading, positions, telemetry)
     pages = Pages(parts, reading, reads, writes)
     look = LiveLook(parts.live, parts.reader, reading, interval=parts.live_interval)

@@ -46,6 +46,11 @@ class LiveLook:
                 if not failing:
                     logger.warning("event=live_feed_blind reason=%s", error)
                 failing = True
+            except Exception:
+                # Pages that stand still must not go unnoticed: say it, and look again.
+                if not failing:
+                    logger.exception("event=live_feed_failed")
+                failing = True
 
     async def look(self) -> None:
         """Look once. The first look after a pause tells of the last seconds: a page may have been read just before it followed."""

@@ -67,7 +67,12 @@ def _mail(name: str, content: bytes, *, bodies: bool) -> Mail:
 
 def _body(message: EmailMessage, kind: str) -> str:
     part = message.get_body((kind,))
-    return str(part.get_content()) if part is not None else ""
+    if part is None:
+        return ""
+    try:
+        return str(part.get_content())
+    except LookupError:  # a character set that nobody knows
+        return bytes(part.get_payload(decode=True) or b"").decode(errors="replace")
 
 
 def _date(text: str) -> datetime | None:

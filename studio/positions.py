@@ -64,6 +64,12 @@ class Positions:
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
 
+    async def passed(self, position: Position) -> bool:
+        """Say whether history has passed a position."""
+        if not self._passed(position):
+            await self._look({position.topic})
+        return self._passed(position)
+
     def _passed(self, position: Position) -> bool:
         return self._committed.get(TopicPartition(position.topic, position.partition), 0) > position.offset
 

@@ -95,7 +95,7 @@ class Writes:
         )
         check_event(event, self._parts.limits)
         positions = await self._blocking(self._parts.log.append, [to_outgoing(event)])
-        self._cancel_requests.add(run_id)
+        self._cancel_requests.add(run_id, positions[0])
         return Intake(accepted=1, positions=positions, cancel_requested=[run_id])
 
 
