@@ -71,8 +71,10 @@ class RunWriter:
 
     def log_row(self, name: str, columns: Mapping[str, object], description: str | None) -> None:
         """Record one row of named columns."""
-        self._check_metric(name)
-        self._check_description(name, description)
+        if name not in self._steps:
+            self._check_metric(name)
+        if description:
+            self._check_description(name, description)
         cells = values.row(self._what(name), columns)
         self._for_metrics().log_object(name, "row", cells, description or "")
 
