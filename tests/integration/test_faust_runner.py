@@ -139,8 +139,10 @@ class Rig:
 
     def check_nothing_skipped(self, name: str = "") -> None:
         """What is committed is stored: the one thing that must hold at every moment."""
+        # In this order: a worker that runs goes on meanwhile.
+        commits = self.committed(name)
         stored = {(partition, offset) for partition, offset, _ in self.stored(name)}
-        for at, committed in self.committed(name).items():
+        for at, committed in commits.items():
             assert {(at.partition, offset) for offset in range(committed)} <= stored
 
     def wait_for_all(self, name: str = "") -> None:
