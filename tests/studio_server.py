@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,6 +18,7 @@ from starlette.applications import Starlette
 from runherald.api import POSITION_HEADER, Intake, format_positions
 from runherald.clock import Clock, system_clock
 from runherald.events import Event
+from runherald.records import Processor
 from runherald.sinks.connection import HistoryDatabase
 from runherald.sinks.guard.guard import QueryGuard
 from runherald.sinks.migrate import migrate
@@ -37,10 +38,19 @@ from runherald.wire import CONTENT_TYPE, encode_batch
 class StudioServer:
     """A server on a database of its own. `settings` are attributes of `ServerParts` that differ."""
 
-    def __init__(self, db: HistoryDatabase, folder: Path, *, clock: Clock = system_clock, processing: bool = True, **settings: Any) -> None:
+    def __init__(
+        self,
+        db: HistoryDatabase,
+        folder: Path,
+        *,
+        clock: Clock = system_clock,
+        port: int = 0,
+        processing: bool = True,
+        **settings: Any,
+    ) -> None:
         migrate(db)
         self.log = EmbeddedLog(folder)
-        factories = {
+        factories: dict[str, Callable[[], Processor]] = {
             "history": lambda: history_processor(db, clock),
             "metrics": lambda: metrics_processor(db, clock),
             "logs": lambda: logs_processor(db, clock),
@@ -53,8 +63,9 @@ class StudioServer:
         status = LogStatus(self.log, reader, topics, version="test", log_url="embedded", history_url=db.url_for_humans)
         self.parts = ServerParts(log=self.log, reader=reader, guard=self._guard, status=status, clock=clock, **settings)
         self.app: Starlette = make_app(self.parts)
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._listener = socket.create_server(("127.0.0.1", port))
+        self.port = int(self._listener.getsockname()[1])
+        self.url = f"http://127.0.0.1:{self.port}"
         config = uvicorn.Config(self.app, log_level="warning", timeout_graceful_shutdown=5)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._listener]}, name="studio")

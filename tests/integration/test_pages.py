@@ -37,14 +37,14 @@ def server(history_database: HistoryDatabase, tmp_path: Path) -> Iterator[Studio
         yield running
 
 
-def failed_run(run_id: str = "r1", **header: str) -> list[Event]:
-    run = Teller(run_id, start=system_clock() - timedelta(minutes=5))
+def failed_run(user: str = "ada") -> list[Event]:
+    run = Teller("r1", start=system_clock() - timedelta(minutes=5))
     trace = 'Traceback (most recent call last):\n  File "train.py"\nValueError: <script>alert(1)</script>'
     error = ErrorEnvelope(
         error=RootError(message="<script>alert(1)</script>", debug_info=DebugInfo(type="ValueError", message="x", stack_trace=trace))
     )
     return [
-        run.created("digits", display_name="bad <b>name</b>", tags={"team": "red"}, params={"lr": "0.1"}, **header),
+        run.created("digits", display_name="bad <b>name</b>", tags={"team": "red"}, params={"lr": "0.1"}, user=user),
         run.status(Status.RUNNING),
         run.points("loss", [3.0, 2.0, 1.0]),
         run.event(AmlRunLogEvent(lines=(LogLine(number=0, time=1, text="epoch 1 & more"),))),
@@ -212,18 +212,19 @@ def test_the_pages_show_a_run_end_without_being_loaded_again(server: StudioServe
 
 
 @pytest.mark.browser
-def test_a_page_comes_back_to_life_when_the_stream_was_cut(server: StudioServer, browser: Browser) -> None:
+def test_a_page_outlives_a_restart_of_the_server(history_database: HistoryDatabase, tmp_path: Path, browser: Browser) -> None:
     run = Teller("r1", start=system_clock())
-    server.get("/api/v1/runs/r1", server.post([run.created(), run.status(Status.RUNNING)]))
     page = browser.new_page()
-    page.goto(f"{server.url}/runs/r1")
-    expect(page.locator("#live-word")).to_have_text("live", timeout=WAIT)
-    page.context.set_offline(True)
-    # What happened meanwhile is fetched when the stream is there again.
-    server.get("/api/v1/runs/r1", server.post([run.status(Status.COMPLETED, time=system_clock())]))
-    page.context.set_offline(False)
-    expect(page.locator(".title .badge")).to_have_text("Completed", timeout=WAIT)
-    page.close()
+    with StudioServer(history_database, tmp_path) as first:
+        first.get("/api/v1/runs/r1", first.post([run.created(), run.status(Status.RUNNING)]))
+        page.goto(f"{first.url}/runs/r1")
+        expect(page.locator("#live-word")).to_have_text("live", timeout=WAIT)
+    expect(page.locator("#live-word")).to_have_text("reconnecting", timeout=WAIT)
+    with StudioServer(history_database, tmp_path, port=first.port) as second:
+        second.post([run.status(Status.COMPLETED, time=system_clock())])
+        expect(page.locator(".title .badge")).to_have_text("Completed", timeout=WAIT)
+        expect(page.locator("#live-word")).to_have_text("live", timeout=WAIT)
+        page.close()
 
 
 @pytest.mark.browser
