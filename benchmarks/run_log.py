@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -80,7 +81,7 @@ def report(calls: int, pace: float) -> None:
     print(f"from runherald import Workspace, Experiment, Run: {imported * 1000:.0f} ms (msgspec was there)")
     print(f"{'case':<28}{'calls':>8}{'p50 us':>10}{'p99 us':>10}{'max us':>10}")
     experiment = Experiment(Workspace(), "bench")
-    columns = {f"c{index}": index / 7 for index in range(10)}
+    columns: dict[str, Any] = {f"c{index}": index / 7 for index in range(10)}
 
     def scalar(run: Run) -> Callable[[int], None]:
         return lambda index: run.log("loss", index * 0.1)

@@ -87,7 +87,7 @@ class KafkaTransport:
         return self._producer
 
     def _config(self) -> dict[str, Any]:
-        milliseconds = int(min(self._timeout, 10.0) * 1000)
+        milliseconds = int(min(self._timeout / 2, 10.0) * 1000)
         return {
             "bootstrap_servers": [f"{host}:{port}" for host, port in self._servers],
             "client_id": "runherald-sdk",
@@ -101,7 +101,7 @@ class KafkaTransport:
             "bootstrap_timeout_ms": milliseconds,
             "max_block_ms": milliseconds,
             "request_timeout_ms": milliseconds,
-            "delivery_timeout_ms": int(self._timeout * 1000),
+            "delivery_timeout_ms": int(self._timeout * 1000),  # above linger and request together
             "metrics_enabled": False,
         }
 
