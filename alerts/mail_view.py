@@ -146,8 +146,8 @@ def _explanation(data: AmlRunStatusChangedEvent) -> str:
         return "It may be dead, or cut off from the network. If it is heard of again, a mail will say so."
     if data.claim:
         return "This is concluded from its silence. If it is heard of again, a mail will say so."
-    # The error says it already where there is one.
-    return data.message if data.message and data.message not in error_line(data) else ""
+    said = error_line(data)
+    return "" if said and (said in data.message or data.message in said) else data.message
 
 
 def _facts(notice: Notice, header: RunHeader) -> Iterator[Fact]:

@@ -186,6 +186,13 @@ def test_the_mail_says_what_failed_and_why() -> None:
     assert 'href="http://runs.example.org/runs/run-1"' in html
 
 
+@pytest.mark.parametrize(
+    ("message", "shown"), [("User program failed with ValueError: boom", False), ("boom", False), ("The node was drained.", True)]
+)
+def test_the_message_is_shown_where_the_error_does_not_say_it(message: str, shown: bool) -> None:
+    assert (message in body(compose(notice(message=message)), "plain").split("\n")[2]) is shown
+
+
 def test_without_an_answer_of_history_the_mail_says_so() -> None:
     text = body(compose(notice()), "plain")
     assert "history did not answer in time" in text
