@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from msgspec.structs import replace
 
 from runherald.api import RunView
-from runherald.errors import InvalidEvent, InvalidInput
+from runherald.errors import InvalidEvent, InvalidInput, Unreachable
 from runherald.events import RunHeader
 from runherald.producers.failure import Failure, failure_of, failure_of_exception
 from runherald.producers.health import Health
@@ -112,8 +112,15 @@ class Run:
 
     @property
     def root_run_id(self) -> str:
-        """The id of the topmost run above this one, or its own (ours)."""
-        return self._known().root_run_id or self._id
+        """The id of the topmost run above this one, or its own (ours).
+
+        While the server is away nobody knows it of a run that was begun elsewhere: such a run counts as its own root, so that a child of it
+        can begin all the same.
+        """
+        try:
+            return self._known().root_run_id or self._id
+        except Unreachable:
+            return self._id
 
     @property
     def name(self) -> str:

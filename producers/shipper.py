@@ -95,8 +95,12 @@ class Shipper:
         return self._wait([outbox], timeout_seconds, give_up=give_up)
 
     def settle(self, timeout_seconds: float) -> bool:
-        """Wait until all that this process said so far is acknowledged, or an attempt fails; say whether it is."""
-        return self._wait(list(self._live), timeout_seconds, give_up=True)
+        """Wait until all that this process said so far is acknowledged; say whether it is.
+
+        Where nobody was ever reached, the first attempt that fails is the answer. Who was reached before is waited for: it may be
+        restarting.
+        """
+        return self._wait(list(self._live), timeout_seconds, give_up=not self.delivered)
 
     def drain(self, timeout_seconds: float) -> int:
         """Wait until the live journals are sent and return how many records are not. Where nobody was ever reached, one attempt is all."""

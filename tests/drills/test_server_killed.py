@@ -64,6 +64,10 @@ def test_a_killed_server_loses_no_event_and_doubles_none(tmp_path: Path, free_po
 COUNTS = "SELECT r.display_name, m.name, count() FROM metrics AS m JOIN runs AS r ON r.run_id = m.run_id GROUP BY r.display_name, m.name"
 
 
+def reached(server: ServerProcess, least_points: int) -> bool:
+    return points(server) >= least_points
+
+
 def points(server: ServerProcess) -> int:
     return int(server.query("SELECT count() FROM metrics")[0][0])
 

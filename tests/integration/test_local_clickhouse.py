@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import Any
 from uuid import uuid4
 
 import clickhouse_connect
@@ -34,7 +35,8 @@ def client(clickhouse: LocalClickHouse) -> Iterator[Client]:
 
 def test_rows_and_numpy_columns_go_in_and_come_back(client: Client) -> None:
     client.insert("t", [[1, "a"], [2, "tab\tand\nline"]], column_names=["a", "b"])
-    client.insert("t", [np.arange(3, 6), ["x", "y", "ü"]], column_names=["a", "b"], column_oriented=True)
+    columns: list[Any] = [np.arange(3, 6), ["x", "y", "ü"]]
+    client.insert("t", columns, column_names=["a", "b"], column_oriented=True)
     assert client.query("SELECT a, b FROM t WHERE a >= {least:Int64} ORDER BY a", {"least": 2}).result_rows == [
         (2, "tab\tand\nline"),
         (3, "x"),

@@ -1,0 +1,21 @@
+"""A server that is away keeps nobody from beginning a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from runherald import Experiment, Run, Workspace
+
+
+def test_a_child_of_a_run_begun_elsewhere_begins_while_the_server_is_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free_port: int
+) -> None:
+    monkeypatch.setenv("RUNHERALD_URL", f"http://127.0.0.1:{free_port}")
+    monkeypatch.setenv("RUNHERALD_HOME", str(tmp_path))
+    parent = Run(Experiment(Workspace(), "away"), "begun-elsewhere")
+    with parent.child_run(name="child") as child:
+        child.log("loss", 1.0)
+    assert child.root_run_id == "begun-elsewhere"
+    assert any((tmp_path / "journals").rglob("*")), "what was logged waits in the journal"
