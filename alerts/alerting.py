@@ -49,7 +49,7 @@ class AlertingProcessor:
 
     async def assigned(self, end_offsets: Mapping[TopicPartition, int]) -> None:
         """Read how far these partitions are decided."""
-        await self._intake.assigned(end_offsets.keys())
+        await self._intake.assigned(end_offsets)
 
     async def revoked(self, partitions: Collection[TopicPartition]) -> None:
         """Drop the rows of these partitions."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Protocol
 
+from runherald.alerts.errors import LogBehindAlerts
 from runherald.dead_letters import dead_letter
 from runherald.records import Outgoing, Record, TopicPartition
 from runherald.sinks.rows import BadRecord, Range, TableRows
@@ -48,10 +49,21 @@ class Intake:
         """The highest offset of each partition that is stored or taken in, or -1."""
         return self._taken_to
 
-    async def assigned(self, partitions: Collection[TopicPartition]) -> None:
-        """Read the watermarks of partitions."""
-        self.revoked(partitions)
-        self._taken_to.update(await self._writer.watermarks(partitions))
+    async def assigned(self, end_offsets: Mapping[TopicPartition, int]) -> None:
+        """Read the watermarks of partitions.
+
+        Raises:
+            LogBehindAlerts: a watermark is not below the log's end. To go on would skip whatever is appended from now on, and tell nobody.
+        """
+        self.revoked(end_offsets.keys())
+        for partition, watermark in (await self._writer.watermarks(end_offsets.keys())).items():
+            end = end_offsets[partition]
+            if watermark >= end:
+                raise LogBehindAlerts(
+                    f"{self._processor}: history has stored {partition.topic}/{partition.partition} up to offset {watermark}, but the log "
+                    f"ends before {end}: it was emptied or replaced. Use the log that belongs to this history, or another history"
+                )
+            self._taken_to[partition] = watermark
 
     def revoked(self, partitions: Collection[TopicPartition]) -> None:
         """Drop what is kept of partitions."""

@@ -120,7 +120,7 @@ class MailerProcessor:
     async def assigned(self, end_offsets: Mapping[TopicPartition, int]) -> None:
         """Read back the pending notices of partitions. Nothing of them is sent before their records below these ends are read."""
         await self._forget(end_offsets.keys())
-        await self._intake.assigned(end_offsets.keys())
+        await self._intake.assigned(end_offsets)
         self._heard = self._clock()
         self._until.update(end_offsets)
         for notice in await self._store.pending([partition.partition for partition in end_offsets]):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from runherald.alerts.alerting import AlertingProcessor
 from runherald.alerts.decisions import decide
+from runherald.alerts.errors import LogBehindAlerts
 from runherald.alerts.events import DECODERS, AlertDecided
 from runherald.alerts.rule import Rule, StatusCondition
 from runherald.alerts.rules import Rules, builtin_rules
@@ -222,3 +223,11 @@ async def test_what_is_no_transition_is_a_dead_letter_and_the_rest_goes_on() -> 
     letter, decision = await processor.process([broken, stand(to_outgoing(EVENTS[0], STATUS), 1)])
     assert (letter.topic, decision.topic) == (DEAD_LETTERS, ALERTS)
     assert dict(letter.headers)["rh_processor"] == b"alerting"
+
+
+async def test_a_log_that_was_emptied_stops_the_processor_before_it_tells_nobody() -> None:
+    writer = MemoryRanges()
+    writer.stored[PARTITION] = 7
+    processor = AlertingProcessor(builtin_rules([ME]), writer, lambda: NOW)
+    with pytest.raises(LogBehindAlerts, match=r"alerting: .*runherald\.status/0 up to offset 7"):
+        await processor.assigned({PARTITION: 3})
