@@ -77,7 +77,9 @@ class Processor(Protocol):
 
     async def process(self, records: Sequence[Record]) -> Sequence[Outgoing]:
         """Take records in and return what is to be published. Called without records when time has passed (about each second)."""
+        ...
 
     async def flush(self) -> Sequence[Outgoing]:
         """Make durable whatever was taken in so far. What it returns (dead letters of rows that could not be stored) is published and
         acknowledged before the offsets are committed."""
+        ...
