@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec import Struct
 
@@ -22,6 +22,8 @@ from runherald.sinks.run_rows import LIST_COLUMNS, decode_state, known_time, vie
 from runherald.sinks.select import Rows, select
 from runherald.state import RunState
 from runherald.status import TERMINAL, Status
+
+T = TypeVar("T")
 
 MAX_PAGE = 1_000
 MAX_LINES = 100_000
@@ -105,25 +107,21 @@ class HistoryReader:
         if cursor:
             conditions.append("(created_time, run_id) < ({before:DateTime64(6, 'UTC')}, {before_run:String})")
             parameters["before"], parameters["before_run"] = _parse_cursor(cursor)
-        order = "ORDER BY created_time DESC, run_id DESC"
-        # In two steps: sorting all runs reads three narrow columns, and only the page's rows are read whole.
-        rows = self._select(
-            f"SELECT {LIST_COLUMNS} FROM run_state FINAL WHERE (workspace, run_id) IN ("  # noqa: S608 (constants only)
-            f"SELECT workspace, run_id FROM run_state FINAL WHERE {' AND '.join(conditions)} {order} LIMIT {{rows:UInt32}}) {order}",
+        keys = self._select(
+            f"SELECT workspace, run_id FROM run_state FINAL WHERE {' AND '.join(conditions)}"  # noqa: S608 (constants only)
+            " ORDER BY created_time DESC, run_id DESC LIMIT {rows:UInt32}",
             **parameters,
             rows=limit + 1,
         )
-        now = self._clock()
-        runs = [view_of_row(row, now) for row in rows[:limit]]
-        return RunPage(runs=runs, next=_cursor(runs[-1]) if len(rows) > limit else "")
+        runs = self._views(keys[:limit])
+        return RunPage(runs=runs, next=_cursor(runs[-1]) if len(keys) > limit else "")
 
     def children(self, run_id: str, *, recursive: bool = False) -> list[RunView]:
         """Return the children of a run, oldest first, or all its descendants, level by level."""
-        now = self._clock()
         found: dict[str, RunView] = {}
         parents = [run_id]
         while parents:
-            level = [view_of_row(row, now) for row in self._children_of(parents)]
+            level = self._children_of(parents)
             # A run met before is not followed again: nothing keeps two runs from naming each other as parent.
             new = [run for run in level if run.run_id not in found and run.run_id != run_id]
             found.update((run.run_id, run) for run in new)
@@ -132,7 +130,6 @@ class HistoryReader:
 
     def families(self, run_ids: Sequence[str], each: int) -> dict[str, Family]:
         """Return the children of each of some runs, at most so many each; runs without children are left out."""
-        now = self._clock()
         counts: dict[str, dict[str, int]] = {}
         for parent, status, count in self._select(
             "SELECT parent_run_id, status, count() FROM run_state FINAL"
@@ -141,14 +138,14 @@ class HistoryReader:
         ):
             counts.setdefault(parent, {})[status] = count
         first: dict[str, list[RunView]] = {parent: [] for parent in counts}
-        for row in self._select(
-            f"SELECT {LIST_COLUMNS} FROM run_state FINAL"  # noqa: S608 (a constant)
-            " WHERE parent_run_id IN {parents:Array(String)} AND life = 'Active'"
-            " ORDER BY created_time, run_id LIMIT {each:UInt32} BY parent_run_id",
-            parents=sorted(counts),
-            each=each,
+        for child in self._views(
+            self._select(
+                "SELECT workspace, run_id FROM run_state FINAL WHERE parent_run_id IN {parents:Array(String)} AND life = 'Active'"
+                " ORDER BY created_time, run_id LIMIT {each:UInt32} BY parent_run_id",
+                parents=sorted(counts),
+                each=each,
+            )
         ):
-            child = view_of_row(row, now)
             if child.parent_run_id in first:
                 first[child.parent_run_id].append(child)
         return {parent: Family(first[parent], counts[parent]) for parent in counts}
@@ -220,7 +217,13 @@ class HistoryReader:
 
     def runs_to_cancel(self) -> frozenset[str]:
         """Return the runs that somebody asked to cancel and that have not obeyed yet."""
-        rows = self._select("SELECT run_id FROM run_state FINAL WHERE status = {status:String}", status=Status.CANCEL_REQUESTED.value)
+        # Asked twice a second: FINAL over all runs would cost too much. Any row that says so makes a run a candidate, its newest decides.
+        rows = self._select(
+            "SELECT run_id FROM run_state WHERE (workspace, run_id) IN"
+            " (SELECT workspace, run_id FROM run_state WHERE status = {status:String})"
+            " GROUP BY workspace, run_id HAVING argMax(status, version) = {status:String}",
+            status=Status.CANCEL_REQUESTED.value,
+        )
         return frozenset(run_id for (run_id,) in rows)
 
     def active_states(self, partitions: Collection[int] | None = None) -> list[RunState]:
@@ -266,17 +269,36 @@ class HistoryReader:
         """Raise `Unreachable` unless the database answers and has the tables."""
         self._select("SELECT 1 FROM run_state LIMIT 1")
 
-    def _children_of(self, parents: Sequence[str]) -> list[Sequence[Any]]:
+    def _children_of(self, parents: Sequence[str]) -> list[RunView]:
         return [
-            row
+            child
             for part in _parts(parents)
-            for row in self._select(
-                f"SELECT {LIST_COLUMNS} FROM run_state FINAL"  # noqa: S608 (a constant)
-                " WHERE (workspace, run_id) IN (SELECT workspace, run_id FROM run_state FINAL"
-                " WHERE parent_run_id IN {parents:Array(String)} AND life != 'Deleted') ORDER BY created_time, run_id",
-                parents=part,
+            for child in self._views(
+                self._select(
+                    "SELECT workspace, run_id FROM run_state FINAL WHERE parent_run_id IN {parents:Array(String)} AND life != 'Deleted'"
+                    " ORDER BY created_time, run_id",
+                    parents=part,
+                )
             )
         ]
+
+    def _views(self, keys: Sequence[tuple[Any, ...]]) -> list[RunView]:
+        """Return the runs of (workspace, run_id), in the order given.
+
+        Sorting or filtering all runs reads a few narrow columns; whole rows are read here, of these runs alone and without FINAL, which
+        would read and merge what lies beside them.
+        """
+        now = self._clock()
+        views = {
+            (row[1], row[0]): view_of_row(row, now)
+            for part in _parts(keys)
+            for row in self._select(
+                f"SELECT {LIST_COLUMNS} FROM run_state"  # noqa: S608 (a constant)
+                " WHERE (workspace, run_id) IN {keys:Array(Tuple(String, String))} ORDER BY version DESC LIMIT 1 BY workspace, run_id",
+                keys=part,
+            )
+        }
+        return [views[key[0], key[1]] for key in keys if (key[0], key[1]) in views]
 
     def _select(self, query: str, **parameters: Any) -> Rows:
         return select(self._db, query, parameters)
@@ -319,8 +341,8 @@ def _parse_cursor(cursor: str) -> tuple[datetime, str]:
     return from_micros(int(micros)), run_id
 
 
-def _parts(run_ids: Sequence[str]) -> list[Sequence[str]]:
-    return [run_ids[start : start + _IDS_AT_ONCE] for start in range(0, len(run_ids), _IDS_AT_ONCE)]
+def _parts(ids: Sequence[T]) -> list[Sequence[T]]:
+    return [ids[start : start + _IDS_AT_ONCE] for start in range(0, len(ids), _IDS_AT_ONCE)]
 
 
 def _transition(row: Sequence[Any]) -> TransitionView:
