@@ -29,6 +29,7 @@ class Connection:
     """
 
     def __init__(self, url: str, token: str = "", *, timeout_seconds: float = 30.0) -> None:
+        _load()
         self._parts = _split(url)
         self._token = token
         self._timeout = timeout_seconds
@@ -51,7 +52,7 @@ class Connection:
         Raises:
             Unreachable: the server cannot be reached or broke off.
         """
-        import http.client  # here: it brings ssl and email along, which a script's first line need not wait for
+        import http.client
 
         sent = dict(headers or {})
         if self._token:
@@ -108,6 +109,12 @@ class Connection:
     def _unreachable(self, error: Exception) -> Unreachable:
         kind = "took too long" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
         return Unreachable(f"{self.url} does not answer ({kind}); is the server up (`runherald up`), and RUNHERALD_URL its address?")
+
+
+def _load() -> None:
+    """Import what the first request needs: not with this module, since it takes a while, and not in the request, since that may be made by
+    a thread while another forks, which leaves the child with half a module."""
+    import http.client  # noqa: F401
 
 
 def _split(url: str) -> SplitResult:

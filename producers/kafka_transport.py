@@ -1,4 +1,4 @@
-"""Sends events straight to Kafka, with kafka-python. Nothing is imported from it before the first event."""
+"""Sends events straight to Kafka, with kafka-python, which is imported when the first transport is made."""
 
 from __future__ import annotations
 
@@ -37,6 +37,8 @@ class KafkaTransport:
     """
 
     def __init__(self, log: str, *, timeout_seconds: float = 30.0, monotonic: Callable[[], float] = time.monotonic) -> None:
+        import kafka  # noqa: F401  # not by the thread that sends: another may fork meanwhile
+
         self._servers = parse_servers(log)
         self._timeout = timeout_seconds
         self._monotonic = monotonic

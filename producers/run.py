@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, SupportsIndex
 
 from msgspec.structs import replace
 
@@ -182,7 +182,7 @@ class Run:
         """How the reporting of this object is doing (ours)."""
         return self._writer.health()
 
-    def log(self, name: str, value: object, description: str = "", step: int | None = None) -> None:
+    def log(self, name: str, value: object, description: str = "", step: SupportsIndex | None = None) -> None:
         """Log a number or a text under a name. Several values of a name make a curve, over `step` or their order.
 
         Raises:

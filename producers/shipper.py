@@ -29,10 +29,11 @@ _log = logging.getLogger("runherald.shipper")
 
 
 class Shipper:
-    """Sends the events of the journals it is given, and when these have none, what dead processes left under `home`.
+    """Sends the events of the journals it is given, and what dead processes left under `home`.
 
-    `step` does one round and is all there is to test; the thread calls it every 200 ms while a journal is open, and at once when it is
-    urgent. A fault of the transport is told once, waited out with back-off and jitter, and raised to nobody.
+    What dead processes left is sent in the room that live journals leave. `step` does one round; the thread calls it every 200 ms while
+    a journal is open, and at once when it is urgent. A fault of the transport is told once, waited out with back-off and jitter, and
+    raised to nobody.
 
     Args:
         home: where dead journals are looked for; None for nowhere.
@@ -137,16 +138,13 @@ class Shipper:
         if now < self._retry_at and not urgent:
             return self._retry_at - now
         batch = self._gather()
-        if not batch:
-            self._let_go()
-            if not self._adopt(now):
-                return LINGER_SECONDS if self._live else None
-            return 0.0
-        if not self._send(batch):
+        if batch and not self._send(batch):
             return self._retry_at - now
         self._let_go()
-        full = any(outbox.behind >= MAX_POINTS for outbox in self._live)
-        return 0.0 if full or self._adopted else LINGER_SECONDS
+        self._adopt(now)
+        if self._adopted or any(outbox.behind >= MAX_POINTS for outbox in self._live):
+            return 0.0
+        return LINGER_SECONDS if self._live else None
 
     def _run(self) -> None:
         pid = os.getpid()
@@ -168,18 +166,14 @@ class Shipper:
                 self._changed.notify_all()
 
     def _gather(self) -> list[tuple[Outbox, list[Event]]]:
+        """Return the next batch: of the live journals, and where these leave room, of what dead processes left."""
         batch: list[tuple[Outbox, list[Event]]] = []
         room = MAX_EVENTS
-        for outboxes in (self._live, self._adopted):
-            for outbox in list(outboxes):
-                events = self._pending(outbox)
-                if events:
-                    batch.append((outbox, events))
-                    room -= len(events)
-                if room <= 0:
-                    return batch
-            if batch:
-                break  # what others left has time
+        for outbox in [*self._live, *self._adopted]:
+            events = self._pending(outbox) if room > 0 else []
+            if events:
+                batch.append((outbox, events))
+                room -= len(events)
         return batch
 
     def _pending(self, outbox: Outbox) -> list[Event]:
@@ -233,10 +227,10 @@ class Shipper:
                 outbox.finish()
                 outboxes.remove(outbox)
 
-    def _adopt(self, now: float) -> bool:
-        """Take on journals of dead processes, if it is time to look; say whether there are any."""
+    def _adopt(self, now: float) -> None:
+        """Take on some journals of dead processes, if it is time to look."""
         if self._home is None or self._adopted or now < self._adopt_at:
-            return bool(self._adopted)
+            return
         self._adopt_at = now + ADOPT_SECONDS
         ours = {outbox.folder.path for outbox in self._live}
         for folder in journal_folders(self._home):
@@ -253,8 +247,7 @@ class Shipper:
                 _log.warning("journal_unreadable path=%s reason=%r", folder.path, str(error))
             if len(self._adopted) >= _ADOPTED_AT_ONCE:
                 self._adopt_at = now
-                break
-        return bool(self._adopted)
+                return
 
     def _wait(self, outboxes: Sequence[Outbox], timeout_seconds: float, *, give_up: bool) -> bool:
         targets = [(outbox, outbox.acknowledged + outbox.behind) for outbox in outboxes]

@@ -246,13 +246,13 @@ def test_heartbeats_come_three_times_a_lease_and_one_at_most_waits(tmp_path: Pat
     assert {event.data.lease_seconds for event in bench.transport.events if isinstance(event.data, AmlRunHeartbeatEvent)} == {60.0}
 
 
-def test_journals_of_dead_processes_are_sent_when_the_live_have_nothing(bench: Bench) -> None:
+def test_journals_of_dead_processes_are_sent_behind_those_of_the_live(bench: Bench) -> None:
     bench.dead("run-dead", producer="d")
     live = bench.recorder("run-live", producer="l")
-    live.log("loss", 1.0)
-    for _ in range(4):
+    for _ in range(3):
+        live.log("loss", 1.0)
         bench.shipper.step()
-    assert [event.run_id for event in bench.transport.events] == ["run-live", "run-dead"]
+    assert [event.run_id for event in bench.transport.events] == ["run-live", "run-live", "run-dead", "run-live"]
     assert [folder.path.name for folder in journal_folders(bench.home)] == ["run-live~l"]
 
 
