@@ -49,7 +49,7 @@ class ApiClient:
     def __init__(self, url: str = DEFAULT_URL, token: str = "", *, timeout_seconds: float = 30.0) -> None:
         self._connection = Connection(url, token, timeout_seconds=timeout_seconds)
         self._positions: list[Position] = []
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     @property
     def url(self) -> str:

@@ -22,7 +22,8 @@ _log = logging.getLogger("runherald.journal")
 
 
 class Journal:
-    """Appends records, one `write` each, to files that outlive the process. Callers hold `lock` around every call.
+    """Appends records, one `write` each, to files that outlive the process. Callers hold `lock` around every call; it may be
+    taken again by a signal's handler that interrupts its holder.
 
     When the disk does not take a record (full, read-only) it is kept in memory, up to `backlog_bytes`, and is sent from there; the disk is
     tried again once the memory is empty. `problem` says so, once in the program's log as well. What does not fit is counted as `lost`.
@@ -43,7 +44,7 @@ class Journal:
     ) -> None:
         self.head = head
         self.folder = JournalFolder.of(home, head)
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
         self.next_ordinal = 0
         self.lost = 0
         self.problem = ""
@@ -71,21 +72,22 @@ class Journal:
 
     def append(self, payload: bytes) -> None:
         """Keep a record."""
-        if not self._healthy:
-            self._append_slowly(payload)
+        ordinal = self.next_ordinal
+        self.next_ordinal = ordinal + 1  # first of all: a signal's handler may log in the middle of this, and needs a number of its own
+        if not self._healthy and not self._recovered():
+            self._remember(ordinal, payload)
             return
-        data = frame(self.next_ordinal, payload)
+        data = frame(ordinal, payload)
         try:
             written = os.write(self._descriptor, data)
         except OSError as error:
             self._failed(error)
-            self._remember(payload)
+            self._remember(ordinal, payload)
             return
         if written != len(data):
             self._cut_off(written)
-            self._remember(payload)
+            self._remember(ordinal, payload)
             return
-        self.next_ordinal += 1
         self._size += written
         if self._size >= self._segment_bytes:
             self._rotate()
@@ -109,14 +111,14 @@ class Journal:
             self._owner.release()
             self._owner = None
 
-    def _append_slowly(self, payload: bytes) -> None:
+    def _recovered(self) -> bool:
+        """Say whether the disk may be written to again: all that is in memory was sent, some time has passed, and the files open."""
         if self._backlog or self._monotonic() < self._retry_at or not self._reopen():
-            self._remember(payload)
-            return
+            return False
         _log.info("journal_on_disk_again path=%s", self.folder.path)
         self.problem = ""
         self._healthy = True
-        self.append(payload)
+        return True
 
     def _reopen(self) -> bool:
         try:
@@ -151,15 +153,14 @@ class Journal:
             self._size += written
         self._failed(OSError("the disk took a part of a record only"))
 
-    def _remember(self, payload: bytes) -> None:
+    def _remember(self, ordinal: int, payload: bytes) -> None:
         if self._backlog_size + len(payload) > self._backlog_bytes:
             if not self.lost:
                 _log.error("journal_full run=%s kept_bytes=%d: records are lost from here on", self.head.run_id, self._backlog_size)
             self.lost += 1
-        else:
-            self._backlog.append((self.next_ordinal, payload))
-            self._backlog_size += len(payload)
-        self.next_ordinal += 1
+            return
+        self._backlog.append((ordinal, payload))
+        self._backlog_size += len(payload)
 
     def _failed(self, error: OSError) -> None:
         self._healthy = False

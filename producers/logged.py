@@ -13,19 +13,23 @@ _NONFINITE = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float(
 def metrics_of(series: Iterable[MetricSeries]) -> dict[str, Any]:
     """Return name to value: what was logged once is a scalar, what was logged several times a list in order; rows and tables are
     dictionaries of columns, of which those with one row hold scalars."""
-    found: dict[str, Any] = {}
+    tables: dict[str, dict[str, list[Any]]] = {}
+    items: dict[str, list[tuple[int, int, Any]]] = {}
     for one in series:
-        match one.kind:
-            case "row" | "table":
-                columns = found.get(one.name)
-                found[one.name] = _join(columns if isinstance(columns, dict) else {}, one.values)
-            case "list":
-                found[one.name] = _listed(found.get(one.name)) + [item for items in one.values for item in items]
-            case "scalar":
-                found[one.name] = _listed(found.get(one.name)) + [_number(value) for value in one.values]
-            case _:
-                found[one.name] = _listed(found.get(one.name)) + list(one.values)
-    return {name: _unwrap(value) for name, value in found.items()}
+        if one.kind in ("row", "table"):
+            tables[one.name] = _join(tables.get(one.name, {}), one.values)
+            continue
+        for step, time, value in zip(one.steps, one.times, one.values, strict=True):
+            plain = _number(value) if one.kind == "scalar" else value
+            items.setdefault(one.name, []).extend((step, time, item) for item in (plain if one.kind == "list" else [plain]))
+    lists = {name: [value for _, _, value in sorted(logged, key=_order)] for name, logged in items.items()}
+    return {name: _unwrap(value) for name, value in {**lists, **tables}.items()}
+
+
+def _order(logged: tuple[int, int, Any]) -> tuple[int, int]:
+    """Numbers and texts of one name come as two series; in time they were one."""
+    step, time, _ = logged
+    return step, time
 
 
 def _join(columns: dict[str, list[Any]], logged: Iterable[Any]) -> dict[str, list[Any]]:
@@ -53,7 +57,3 @@ def _unwrap(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _unwrap(column) for name, column in value.items()}
     return value[0] if isinstance(value, list) and len(value) == 1 else value
-
-
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []

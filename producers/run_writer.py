@@ -41,7 +41,7 @@ class RunWriter:
         self._recorder: Recorder | None = None
         self._cancel_requested = False
         self._rejected = 0
-        self._opening = threading.Lock()
+        self._opening = threading.RLock()
 
     def log(self, name: str, value: object, description: str | None = "", step: object = None) -> None:
         """Record a number or a text under a metric's name."""

@@ -41,6 +41,7 @@ class Session:
 
     def __init__(self, destination: Destination) -> None:
         self.destination = destination
+        self.closed = False
         self._recorders: weakref.WeakSet[Recorder] = weakref.WeakSet()
         self._open()
 
@@ -70,6 +71,7 @@ class Session:
 
     def close(self) -> None:
         """Send what is left, for at most 10 s, and let go; what cannot be sent stays in its journal."""
+        self.closed = True
         left = self.shipper.drain(EXIT_SECONDS)
         if left:
             _log.info("records_left count=%d home=%s: `runherald sync` sends them", left, self.destination.home)
@@ -103,7 +105,7 @@ def session_for(destination: Destination) -> Session:
     if not _sessions:
         _watch_process()
     session = _sessions.get(destination)
-    if session is None:
+    if session is None or session.closed:
         session = _sessions[destination] = Session(destination)
     return session
 

@@ -152,6 +152,29 @@ def test_an_exception_that_ends_the_script_is_reported(home: Path, server: Loopb
     assert "IndexError: list index out of range" in failed.error.error.debug_info.stack_trace
 
 
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no interval timers here")
+def test_a_handler_of_signals_may_log_while_the_loop_logs(home: Path, server: LoopbackServer) -> None:
+    script = """
+import signal, time
+alarms = 0
+def alarm(*_):
+    global alarms
+    alarms += 1
+    run.log("alarm", alarms)
+signal.signal(signal.SIGALRM, alarm)
+signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+end = time.monotonic() + 1.5
+while time.monotonic() < end:
+    run.log("loss", 1)
+signal.setitimer(signal.ITIMER_REAL, 0)
+run.tag("alarms", alarms)
+run.complete()
+"""
+    status, errors = finish(start(script, home, server.url))
+    assert (status, errors) == (0, "")
+    assert values(server.events, "alarm")[-1] == len(values(server.events, "alarm")) > 50
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_forked_child_counts_by_itself_and_beats_no_heart(home: Path, server: LoopbackServer) -> None:
     script = """

@@ -100,9 +100,9 @@ def test_the_error_names_what_and_why(call: Any, message: str) -> None:
     assert message in str(caught.value)
 
 
-def series(name: str, kind: str, *logged: object) -> MetricSeries:
-    count = len(logged)
-    return MetricSeries(run_id="r", name=name, kind=kind, steps=list(range(count)), times=list(range(count)), values=list(logged))
+def series(name: str, kind: str, *logged: object, first: int = 0) -> MetricSeries:
+    steps = list(range(first, first + len(logged)))
+    return MetricSeries(run_id="r", name=name, kind=kind, steps=steps, times=steps, values=list(logged))
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,8 @@ def series(name: str, kind: str, *logged: object) -> MetricSeries:
         ([series("m", "scalar", 1.0, 2.0)], [1.0, 2.0]),
         ([series("m", "scalar", "Infinity", 2.0)], [math.inf, 2.0]),
         ([series("m", "text", "NaN")], "NaN"),
-        ([series("m", "scalar", 1.0), series("m", "text", "x")], [1.0, "x"]),
+        ([series("m", "scalar", 1.0), series("m", "text", "x", first=1)], [1.0, "x"]),
+        ([series("m", "scalar", 1.0, first=1), series("m", "text", "x")], ["x", 1.0]),
         ([series("m", "list", [1, 2], [3])], [1, 2, 3]),
         ([series("m", "list", [1])], 1),
         ([series("m", "row", {"a": 1, "b": 2})], {"a": 1, "b": 2}),
