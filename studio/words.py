@@ -30,6 +30,7 @@ _NAMES: Mapping[str, str] = {
     Status.CANCEL_REQUESTED: "Cancel requested",
     Status.NOT_RESPONDING: "Not responding",
 }
+_AZURES_OPENING = "User program failed with "
 _CAUSES: Mapping[str, str] = {
     Cause.USER: "a user asked for it",
     Cause.RULE: "a rule asked for it",
@@ -62,9 +63,10 @@ def reason_in_short(run: RunView) -> str:
     """Return in one line why a run is as it is: its error, else its message, else its cause."""
     error = run.error.error if run.error else None
     if error is not None:
-        # A list has Azure's error code alone; the exception's type is in the state.
+        # A list has the message alone; the exception's type is in the state, and Azure's opening says it as well.
         kind = error.debug_info.type if error.debug_info else ""
-        text = f"{kind}: {error.message}" if kind and not error.message.startswith(kind) else error.message
+        text = error.message.removeprefix(_AZURES_OPENING)
+        text = f"{kind}: {text}" if kind and not text.startswith(kind) else text
     else:
         text = run.message
     return first_line(text) or cause_in_words(run.cause)

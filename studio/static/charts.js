@@ -20,7 +20,7 @@
   }
 
   function showKey() {
-    key.hidden = answer.runs.length < 2;
+    key.hidden = answer.runs.length <= MANY; // a few are told apart by the legend of each chart
     key.replaceChildren(...answer.runs.map((run) => {
       const item = document.createElement("li");
       const sample = document.createElementNS("http://www.w3.org/2000/svg", "svg");

@@ -99,6 +99,7 @@ def view(**more: object) -> RunView:
         (view(cause="out_of_memory", message="Killed\nby the kernel"), "Killed"),
         (view(error=ErrorEnvelope(error=RootError(message="no", debug_info=DebugInfo(type="ValueError")))), "ValueError: no"),
         (view(error=ErrorEnvelope(error=RootError(message="ValueError: no", debug_info=DebugInfo(type="ValueError")))), "ValueError: no"),
+        (view(error=ErrorEnvelope(error=RootError(message="User program failed with ValueError: no"))), "ValueError: no"),
     ],
 )
 def test_the_reason_is_the_most_that_is_known(run: RunView, reason: str) -> None:
