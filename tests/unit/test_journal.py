@@ -111,6 +111,16 @@ def test_a_torn_tail_is_no_record_and_no_damage(tmp_path: Path) -> None:
     outbox.finish()
 
 
+def test_what_is_torn_off_before_a_later_segment_is_damage(tmp_path: Path) -> None:
+    journal = filled(tmp_path, 50, segment_bytes=400)
+    journal.close()
+    _, path = journal.folder.segments()[1]
+    path.write_bytes(path.read_bytes()[:-3])
+    reader = JournalReader(journal.folder)
+    assert len(reader.read(1_000)) == 49
+    assert [stretch.segment for stretch in reader.damaged] == [path]
+
+
 def test_damage_in_the_middle_is_kept_aside_and_the_rest_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     journal = filled(tmp_path, 50, segment_bytes=400)
     journal.close()
@@ -205,13 +215,18 @@ def test_a_full_disk_keeps_records_in_memory_until_it_takes_them_again(
 
 
 def test_a_write_that_was_cut_short_leaves_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    journal = filled(tmp_path, 2)
+    clock = HeldClock()
+    journal = Journal(tmp_path, HEAD, monotonic=clock)
+    journal.append(b"0")
     real = os.write
     monkeypatch.setattr(os, "write", lambda descriptor, data: real(descriptor, data[:7]))
     journal.append(b"cut")
     monkeypatch.setattr(os, "write", real)
-    assert read_all(journal) == [0, 1]
-    assert journal.backlog(0) == [(2, b"cut")]
+    assert journal.backlog(0) == [(1, b"cut")]
+    journal.forget(2)
+    clock.now += 10
+    journal.append(b"2")
+    assert read_all(journal) == [0, 2]
     journal.close()
 
 
