@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -35,9 +36,13 @@ from runherald.records import Position
 
 T = TypeVar("T")
 
+_AGAIN_SECONDS = 0.5
+
 
 class ApiClient:
     """Reads runs from a server. Every read waits, at the server, until it includes what `saw` was told of. Safe between threads.
+
+    A server that took events of ours and does not answer now may be restarting: reads try again for `patience_seconds`.
 
     Each call raises:
         Unreachable: no server there, or it cannot answer now (429, 5xx).
@@ -46,8 +51,20 @@ class ApiClient:
         Unauthorized: it refuses the token.
     """
 
-    def __init__(self, url: str = DEFAULT_URL, token: str = "", *, timeout_seconds: float = 30.0) -> None:
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        token: str = "",
+        *,
+        timeout_seconds: float = 30.0,
+        patience_seconds: float = 0.0,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
         self._connection = Connection(url, token, timeout_seconds=timeout_seconds)
+        self._patience_seconds = patience_seconds
+        self._monotonic = monotonic
+        self._sleep = sleep
         self._positions: list[Position] = []
         self._lock = threading.RLock()
 
@@ -140,8 +157,15 @@ class ApiClient:
 
     def _get(self, path: str, kind: type[T], parameters: Mapping[str, str] | None = None) -> T:
         query = urlencode({name: value for name, value in (parameters or {}).items() if value})
-        answer = self._connection.request("GET", f"{API}{path}{'?' + query if query else ''}", headers=self._headers())
-        return self._decode(answer, kind)
+        target = f"{API}{path}{'?' + query if query else ''}"
+        deadline = self._monotonic() + (self._patience_seconds if self._positions else 0.0)
+        while True:
+            try:
+                return self._decode(self._connection.request("GET", target, headers=self._headers()), kind)
+            except Unreachable:
+                if self._monotonic() >= deadline:
+                    raise
+            self._sleep(_AGAIN_SECONDS)
 
     def _post(self, path: str, body: bytes, kind: type[T]) -> T:
         headers = {"Content-Type": "application/json", **self._headers()}

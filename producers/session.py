@@ -89,7 +89,7 @@ class Session:
     def _open(self) -> None:
         url, token, log, home = self.destination
         self._address = destination_of(url=url, log=log)
-        self.client = ApiClient(url, token)
+        self.client = ApiClient(url, token, patience_seconds=READ_SECONDS)
         self.shipper = Shipper(open_transport(url=url, token=token, log=log), home=home, destination=self._address, saw=self.client.saw)
 
 

@@ -30,7 +30,7 @@ class Retry:
         self,
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        chance: Callable[[], float] = random.random,
+        chance: Callable[[], float] = random.Random().random,  # noqa: S311
     ) -> None:
         self._sleep = sleep
         self._chance = chance

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from types import FrameType
 
 import uvicorn
 from msgspec.structs import replace
@@ -92,8 +94,22 @@ def serve(settings: Settings, *, catch_mail: bool) -> int:
         stack.enter_context(_about(settings.data / ABOUT, url, mail.smtp if catch_mail else ""))
         logger.info("server started url=%s log=%s history=%s data=%s", url, settings.log, without_password(settings.history), settings.data)
         print(f"runherald is on {url}", flush=True)  # noqa: T201
-        server.run(sockets=[listener])
+        _run(server, listener)
     return 0
+
+
+def _run(server: uvicorn.Server, listener: socket.socket) -> None:
+    """Serve until a signal. uvicorn raises the signal once more when it is done, which must not end the process: there is more to close."""
+    before = {number: signal.signal(number, _stopping) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        server.run(sockets=[listener])
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _stopping(_number: int, _frame: FrameType | None) -> None:
+    pass
 
 
 class _Server(uvicorn.Server):
