@@ -101,7 +101,7 @@ class MailerProcessor:
         clock: Clock,
         *,
         max_attempts: int = 12,
-        chance: Callable[[], float] = random.Random().random,  # noqa: S311
+        chance: Callable[[], float] = random.random,
     ) -> None:
         self._delivering = delivering
         self._store = store

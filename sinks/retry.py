@@ -30,7 +30,7 @@ class Retry:
         self,
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        chance: Callable[[], float] = random.Random().random,  # noqa: S311
+        chance: Callable[[], float] = random.random,
     ) -> None:
         self._sleep = sleep
         self._chance = chance
