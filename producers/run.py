@@ -326,10 +326,9 @@ class Run:
         status: str | None = None,
     ) -> Iterator[Run]:
         """Go through the children, or all descendants; `tags` and `properties` are a key, or keys with values that must be there."""
-        matching = Matching(tags=tags, properties=properties, run_type=type, status=status)
-        for view in self._session.reader().children(self._id, recursive=recursive):
-            if matching.matches(view):
-                yield Run(self._experiment, view.run_id, _view=view)
+        wanted = Matching(tags=tags, properties=properties, run_type=type, status=status)
+        for view in filter(wanted.matches, self._session.reader().children(self._id, recursive=recursive)):
+            yield Run(self._experiment, view.run_id, _view=view)
 
     def wait_for_completion(
         self, show_output: bool = False, wait_post_processing: bool = False, raise_on_error: bool = True
@@ -371,8 +370,7 @@ class Run:
             self._end(Status.COMPLETED)
 
     def __repr__(self) -> str:
-        status = self._view.status if self._view else "not read yet"
-        return f"Run(Experiment: {self._experiment.name}, Id: {self._id}, Status: {status})"
+        return f"Run(Experiment: {self._experiment.name}, Id: {self._id}, Status: {self._view.status if self._view else 'not read yet'})"
 
     def _end(self, status: Status, cause: Cause | None = None, message: str = "") -> None:
         self._writer.end(status, timeout_seconds=END_SECONDS, cause=cause, message=message)
