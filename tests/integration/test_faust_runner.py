@@ -60,7 +60,7 @@ class Storing:
         return ()
 
     async def flush(self):
-        if script == "raise" and self.buffer and (folder / "raise").exists():
+        if script == "raise" and self.buffer and (folder / f"raise-{self.name}").exists():
             raise RuntimeError("the database says no")
         if script == "slow" and self.buffer:
             self.say("flushing")
@@ -190,7 +190,7 @@ def test_a_flush_that_raises_ends_the_worker_and_the_next_one_begins_where_it_co
     rig.send()
     worker = rig.start("raise")
     rig.wait_for_commit()
-    (rig.folder / "raise").touch()
+    (rig.folder / f"raise-{rig.name}").touch()
     rig.send()
     assert worker.wait(40) == 1
     assert "RuntimeError: the database says no" in rig.said(worker)
@@ -256,6 +256,7 @@ def test_processors_run_in_processes_of_their_own_and_one_that_ends_takes_the_ot
     for name in names:
         assert rig.committed(name) == rig.log.end_offsets([rig.topic])
     rig.send()
+    (rig.folder / f"raise-{names[0]}").touch()
     failing = rig.start("raise", names=names)
     assert failing.wait(40) == 1
     assert "the others are stopped" in rig.said(failing)
