@@ -1,0 +1,91 @@
+"""Records from Kafka to history with one Faust worker, on a Kafka and a ClickHouse of this machine.
+
+Without a `clickhouse` binary on PATH history is the gateway over chDB, which is not a ClickHouse server: it shares the two cores, goes
+through Python, and says nothing about what a server would do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from aiokafka import AIOKafkaConsumer
+from embedded_stream import RULES, RUNS, insert_rate
+from feed import POINTS_OF_MESSAGE, append, metric_records, progress, rules_text, status_records, work_off
+from figure import Figure, of_rounds
+
+from runherald.deploy.child import start_child
+from runherald.deploy.local_clickhouse import LocalClickHouse
+from runherald.deploy.local_kafka import LocalKafka
+from runherald.sinks.connection import HistoryDatabase
+from runherald.sinks.migrate import migrate
+from runherald.streams.kafka_log import KafkaLog
+from runherald.streams.log import bootstrap_servers
+from runherald.streams.topic_admin import create_topics
+from runherald.topics import EVENTS, METRICS, STATUS
+
+MESSAGES = 2_000
+ROUNDS = 3
+
+
+def figures() -> list[Figure]:
+    """Measure points and status events, each appended beforehand and worked off by a fresh worker process, in some rounds."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "rules.yaml").write_text(rules_text(RULES))
+        with LocalKafka(folder / "kafka") as kafka, LocalClickHouse(folder / "clickhouse") as clickhouse:
+            create_topics(kafka.url)
+            history = HistoryDatabase.open(clickhouse.url)
+            migrate(history)
+            log = KafkaLog(bootstrap_servers(kafka.url))
+
+            def rate(name: str, topic: str, count: int, then: dict[str, str]) -> float:
+                wanted = progress(log, name, topic) + count
+                connections = ["--log", kafka.url, "--history", clickhouse.url, "--rules", str(folder / "rules.yaml")]
+                command = [sys.executable, "-m", "runherald", "worker", "--processors", ",".join((name, *then)), *connections]
+                worker = start_child(command, folder / "worker.log")
+                try:
+                    return work_off(log, (name, topic), wanted, then=then, pause=0.02, warm=True)
+                except TimeoutError as error:
+                    raise TimeoutError(f"{error}; the worker said: {(folder / 'worker.log').read_text()[-500:]}") from None
+                finally:
+                    worker.stop()
+
+            points, raw, limit, events = [], [], [], []
+            for _ in range(ROUNDS):
+                count = append(log, metric_records(MESSAGES))
+                points.append(rate("metrics", METRICS, count, {}) * POINTS_OF_MESSAGE)
+                raw.append(asyncio.run(_read(bootstrap_servers(kafka.url), METRICS, count)) * POINTS_OF_MESSAGE)
+                limit.append(insert_rate(history, MESSAGES * POINTS_OF_MESSAGE))
+            for _ in range(ROUNDS):
+                count = append(log, status_records(RUNS))
+                events.append(rate("history", EVENTS, count, {"alerting": STATUS}))
+            log.close()
+            history.close()
+            engine = "the gateway over chDB, not a ClickHouse server" if clickhouse.gateway else "a ClickHouse server"
+    return [
+        of_rounds("metric points, one Faust worker", points, "/s", 2e6, more_is_better=True, note=engine),
+        of_rounds("the same topic read only", raw, "/s", more_is_better=True, note="aiokafka getmany, values thrown away"),
+        of_rounds("the same points as prepared columns", limit, "/s", more_is_better=True, note=f"clickhouse-connect to {engine}"),
+        of_rounds("status events, history and 1,000 rules, one Faust worker", events, "/s", 8e3, more_is_better=True, note=engine),
+    ]
+
+
+async def _read(servers: list[str], topic: str, count: int) -> float:
+    """Return how many records a bare consumer reads each second, from its first batch on."""
+    consumer = AIOKafkaConsumer(topic, bootstrap_servers=servers, auto_offset_reset="earliest", enable_auto_commit=False)
+    await consumer.start()
+    try:
+        seen = sum(len(batch) for batch in (await consumer.getmany(timeout_ms=10_000)).values())
+        begun, first = time.perf_counter(), seen
+        while seen < count:
+            batches = await consumer.getmany(timeout_ms=10_000)
+            if not batches:
+                raise TimeoutError(f"{topic}: {seen} of {count} records were read")
+            seen += sum(len(batch) for batch in batches.values())
+        return (seen - first) / (time.perf_counter() - begun)
+    finally:
+        await consumer.stop()
