@@ -20,6 +20,7 @@ from figure import Figure, of_rounds
 from runherald.deploy.child import start_child
 from runherald.deploy.local_clickhouse import LocalClickHouse
 from runherald.deploy.local_kafka import LocalKafka
+from runherald.errors import Unreachable
 from runherald.sinks.connection import HistoryDatabase
 from runherald.sinks.migrate import migrate
 from runherald.streams.kafka_log import KafkaLog
@@ -41,6 +42,7 @@ def figures() -> list[Figure]:
             history = HistoryDatabase.open(clickhouse.url)
             migrate(history)
             log = KafkaLog(bootstrap_servers(kafka.url))
+            _await_groups(log)
 
             def rate(name: str, topic: str, count: int, then: dict[str, str]) -> float:
                 wanted = progress(log, name, topic) + count
@@ -74,9 +76,23 @@ def figures() -> list[Figure]:
     ]
 
 
+def _await_groups(log: KafkaLog, bound: float = 30.0) -> None:
+    """Wait until the broker has made the topic of its groups' offsets, which it begins when it is first asked."""
+    deadline = time.monotonic() + bound
+    while True:
+        try:
+            log.committed("runherald.metrics", [METRICS])
+        except Unreachable:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+        else:
+            return
+
+
 async def _read(servers: list[str], topic: str, count: int) -> float:
     """Return how many records a bare consumer reads each second, from its first batch on."""
-    consumer = AIOKafkaConsumer(topic, bootstrap_servers=servers, auto_offset_reset="earliest", enable_auto_commit=False)
+    consumer = AIOKafkaConsumer(topic, bootstrap_servers=",".join(servers), auto_offset_reset="earliest", enable_auto_commit=False)
     await consumer.start()
     try:
         seen = sum(len(batch) for batch in (await consumer.getmany(timeout_ms=10_000)).values())

@@ -61,6 +61,7 @@ def _delays(url: str) -> list[float]:
         with urlopen(request, timeout=10) as reply:
             reply.read()
     deadline = time.monotonic() + _BOUND
+    accepted: list[dict[str, str]] = []
     while time.monotonic() < deadline:
         notices = _get(f"{url}/api/v1/notices?limit=1000")
         accepted = [each for each in notices if each["state"] == "accepted"]
