@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from fnmatch import fnmatchcase
+from functools import lru_cache
 from pathlib import Path
 
 from runherald.alerts.errors import InvalidRule
@@ -11,6 +13,9 @@ from runherald.alerts.rule_file import read_rules
 from runherald.status import Cause, Status
 
 BUILT_IN = "built in"
+
+_REMEMBERED = 256
+"""For how many pairs of experiment and status the rules in question are remembered."""
 
 # Whoever cancels a run knows it. What others cancel (a pre-emption, a time limit, the watcher) is news.
 _CANCELED_BY_OTHERS = tuple(cause for cause in Cause if cause is not Cause.USER)
@@ -34,6 +39,8 @@ class Rules:
                     int(line) if path else 0,
                     f"there is a rule {rule.name!r} already ({first.origin}); rename one",
                 )
+        # Most rules are about other experiments, and runs of one experiment come in crowds.
+        self._meant_for = lru_cache(maxsize=_REMEMBERED)(self._select)
 
     def __iter__(self) -> Iterator[Rule]:
         return iter(self._rules.values())
@@ -48,6 +55,19 @@ class Rules:
     def get(self, name: str) -> Rule | None:
         """Return the rule of a name."""
         return self._rules.get(name)
+
+    def meant_for(self, experiment: str, status: Status | None) -> tuple[Rule, ...]:
+        """Return the rules, in their order, that an experiment's transition to a status may meet; no other can. None is any status."""
+        return self._meant_for(experiment, status)
+
+    def _select(self, experiment: str, status: Status | None) -> tuple[Rule, ...]:
+        return tuple(
+            rule
+            for rule in self
+            if rule.enabled
+            and (status is None or not rule.when.status or status in rule.when.status)
+            and (not rule.when.experiment or any(fnmatchcase(experiment, glob) for glob in rule.when.experiment))
+        )
 
 
 def load_rules(paths: Sequence[Path]) -> Rules:

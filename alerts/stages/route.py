@@ -25,9 +25,12 @@ class Route:
 
     def apply(self, transition: Event, candidates: Sequence[Candidate]) -> Sequence[Candidate]:
         """Return the candidates and those whom the rules add."""
-        assert isinstance(transition.data, AmlRunStatusChangedEvent)
+        data = transition.data
+        assert isinstance(data, AmlRunStatusChangedEvent)
         found = list(candidates)
-        for rule in self._rules:
+        experiment = data.header.experiment_name if data.header else ""
+        # A correction may concern rules that ask for what it withdraws.
+        for rule in self._rules.meant_for(experiment, None if data.correction else data.status):
             reason = route_reason(rule, transition)
             if reason:
                 found += [Candidate(rule, recipient, reason) for recipient in rule.receivers]
