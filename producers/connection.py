@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
@@ -113,8 +114,10 @@ class Connection:
 
 def _load() -> None:
     """Import what the first request needs: not with this module, since it takes a while, and not in the request, since that may be made by
-    a thread while another forks, which leaves the child with half a module."""
+    a thread while another forks, which leaves the child with half a module. The same goes for the codec of host names."""
     import http.client  # noqa: F401
+
+    codecs.lookup("idna")
 
 
 def _split(url: str) -> SplitResult:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,3 +21,13 @@ def test_a_child_of_a_run_begun_elsewhere_begins_while_the_server_is_away(
         child.log("loss", 1.0)
     assert child.root_run_id == "begun-elsewhere"
     assert any((tmp_path / "journals").rglob("*")), "what was logged waits in the journal"
+
+
+def test_what_a_request_needs_is_imported_before_a_thread_could_be_forked_away_from_it() -> None:
+    script = (
+        "import sys\n"
+        "from runherald.producers.connection import Connection\n"
+        "Connection('http://localhost:1', '')\n"
+        "assert {'http.client', 'encodings.idna'} <= set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
