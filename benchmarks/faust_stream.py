@@ -10,6 +10,8 @@ import asyncio
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from aiokafka import AIOKafkaConsumer
@@ -32,48 +34,77 @@ MESSAGES = 2_000
 ROUNDS = 3
 
 
-def figures() -> list[Figure]:
-    """Measure points and status events, each appended beforehand and worked off by a fresh worker process, in some rounds."""
+def points() -> list[Figure]:
+    """Measure metric points, appended beforehand and worked off by a fresh worker process, in some rounds; and two limits."""
+    rates, raw, limit = [], [], []
+    with _cluster() as cluster:
+        for _ in range(ROUNDS):
+            count = append(cluster.log, metric_records(MESSAGES))
+            rates.append(cluster.rate("metrics", METRICS, count, {}) * POINTS_OF_MESSAGE)
+            raw.append(asyncio.run(_read(cluster.servers, METRICS, count)) * POINTS_OF_MESSAGE)
+            limit.append(insert_rate(cluster.history, MESSAGES * POINTS_OF_MESSAGE))
+    return [
+        of_rounds("metric points, one Faust worker", rates, "/s", 2e6, more_is_better=True, note=cluster.engine),
+        of_rounds("the same topic read only", raw, "/s", more_is_better=True, note="aiokafka getmany, values thrown away"),
+        of_rounds("as prepared columns over HTTP", limit, "/s", more_is_better=True, note=f"clickhouse-connect to {cluster.engine}"),
+    ]
+
+
+def events() -> list[Figure]:
+    """Measure status events through history and alerting, in the same way."""
+    rates = []
+    with _cluster() as cluster:
+        for _ in range(ROUNDS):
+            count = append(cluster.log, status_records(RUNS))
+            rates.append(cluster.rate("history", EVENTS, count, {"alerting": STATUS}))
+    name = "status events, history and 1,000 rules, one Faust worker"
+    return [of_rounds(name, rates, "/s", 8e3, more_is_better=True, note=cluster.engine)]
+
+
+class _Cluster:
+    """A Kafka, a history, and what connects to them."""
+
+    def __init__(self, folder: Path, kafka: LocalKafka, clickhouse: LocalClickHouse) -> None:
+        self.servers = bootstrap_servers(kafka.url)
+        self.engine = "the gateway over chDB, not a ClickHouse server" if clickhouse.gateway else "a ClickHouse server"
+        self._output = folder / "worker.log"
+        rules = folder / "rules.yaml"
+        rules.write_text(rules_text(RULES))
+        self._connections = ["--log", kafka.url, "--history", clickhouse.url, "--rules", str(rules)]
+        create_topics(kafka.url)
+        self.history = HistoryDatabase.open(clickhouse.url)
+        migrate(self.history)
+        self.log = KafkaLog(self.servers)
+        _await_groups(self.log)
+
+    def rate(self, name: str, topic: str, count: int, then: Mapping[str, str]) -> float:
+        """Return how many records a second a fresh worker takes in, from its first commit to its last."""
+        wanted = progress(self.log, name, topic) + count
+        command = [sys.executable, "-m", "runherald", "worker", "--processors", ",".join((name, *then)), *self._connections]
+        worker = start_child(command, self._output)
+        try:
+            return work_off(self.log, (name, topic), wanted, then=then, pause=0.02, bound=40.0, warm=True)
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}; the worker said: {self._output.read_text()[-500:]}") from None
+        finally:
+            worker.stop()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.log.close()
+        self.history.close()
+
+
+@contextmanager
+def _cluster() -> Iterator[_Cluster]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "rules.yaml").write_text(rules_text(RULES))
-        with LocalKafka(folder / "kafka") as kafka, LocalClickHouse(folder / "clickhouse") as clickhouse:
-            create_topics(kafka.url)
-            history = HistoryDatabase.open(clickhouse.url)
-            migrate(history)
-            log = KafkaLog(bootstrap_servers(kafka.url))
-            _await_groups(log)
-
-            def rate(name: str, topic: str, count: int, then: dict[str, str]) -> float:
-                wanted = progress(log, name, topic) + count
-                connections = ["--log", kafka.url, "--history", clickhouse.url, "--rules", str(folder / "rules.yaml")]
-                command = [sys.executable, "-m", "runherald", "worker", "--processors", ",".join((name, *then)), *connections]
-                worker = start_child(command, folder / "worker.log")
-                try:
-                    return work_off(log, (name, topic), wanted, then=then, pause=0.02, warm=True)
-                except TimeoutError as error:
-                    raise TimeoutError(f"{error}; the worker said: {(folder / 'worker.log').read_text()[-500:]}") from None
-                finally:
-                    worker.stop()
-
-            points, raw, limit, events = [], [], [], []
-            for _ in range(ROUNDS):
-                count = append(log, metric_records(MESSAGES))
-                points.append(rate("metrics", METRICS, count, {}) * POINTS_OF_MESSAGE)
-                raw.append(asyncio.run(_read(bootstrap_servers(kafka.url), METRICS, count)) * POINTS_OF_MESSAGE)
-                limit.append(insert_rate(history, MESSAGES * POINTS_OF_MESSAGE))
-            for _ in range(ROUNDS):
-                count = append(log, status_records(RUNS))
-                events.append(rate("history", EVENTS, count, {"alerting": STATUS}))
-            log.close()
-            history.close()
-            engine = "the gateway over chDB, not a ClickHouse server" if clickhouse.gateway else "a ClickHouse server"
-    return [
-        of_rounds("metric points, one Faust worker", points, "/s", 2e6, more_is_better=True, note=engine),
-        of_rounds("the same topic read only", raw, "/s", more_is_better=True, note="aiokafka getmany, values thrown away"),
-        of_rounds("the same points as prepared columns", limit, "/s", more_is_better=True, note=f"clickhouse-connect to {engine}"),
-        of_rounds("status events, history and 1,000 rules, one Faust worker", events, "/s", 8e3, more_is_better=True, note=engine),
-    ]
+        with (
+            LocalKafka(folder / "kafka") as kafka,
+            LocalClickHouse(folder / "clickhouse") as clickhouse,
+            closing(_Cluster(folder, kafka, clickhouse)) as cluster,
+        ):
+            yield cluster
 
 
 def _await_groups(log: KafkaLog, bound: float = 30.0) -> None:
