@@ -20,6 +20,8 @@ import sys
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
+from email import message_from_bytes
+from email.policy import default
 from pathlib import Path
 
 import chdb
@@ -126,7 +128,12 @@ class Gateway:
             return _error(500, "Code: 999. DB::Exception: told to fail. (KEEPER_EXCEPTION)")
         if body and request.headers.get("content-encoding"):
             return _error(400, "Code: 1. DB::Exception: this trial gateway takes no compressed requests: connect with compress=False")
-        statement = parse_request(request.query_params, body)
+        fields = dict(request.query_params)
+        kind = request.headers.get("content-type", "")
+        if kind.startswith("multipart/form-data"):
+            # What is too long for an address comes as a form.
+            fields, body = {**fields, **parse_form(kind, body)}, b""
+        statement = parse_request(fields, body)
         if not statement.sql.strip():
             return PlainTextResponse("Ok.\n")
         try:
@@ -174,6 +181,17 @@ class _LostReply(Response):
 
     async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1000"), (b"connection", b"close")]})
+
+
+def parse_form(content_type: str, body: bytes) -> dict[str, str]:
+    """Return the fields of a multipart form."""
+    form = message_from_bytes(f"Content-Type: {content_type}\r\n\r\n".encode() + body, policy=default)
+    fields = {}
+    for part in form.iter_parts():
+        content = part.get_payload(decode=True)
+        assert isinstance(content, bytes)
+        fields[str(part.get_param("name", header="content-disposition"))] = content.decode()
+    return fields
 
 
 def parse_request(query: Mapping[str, str], body: bytes) -> Statement:

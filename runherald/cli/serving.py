@@ -60,9 +60,11 @@ def settings_of(args: argparse.Namespace) -> Settings:
 def start_logging(args: argparse.Namespace) -> None:
     """Write the log to standard error, a line an event."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    # Libraries speak of every connection and rebalance; what an operator cares about we say ourselves.
-    for name in ("kafka", "aiokafka", "faust", "mode", "uvicorn", "mail", "aiosmtpd"):
+    # Libraries speak of every connection and retry; what an operator cares about we say ourselves.
+    for name in ("aiokafka", "faust", "mode", "uvicorn", "mail", "aiosmtpd"):
         logging.getLogger(name).setLevel(logging.INFO if args.verbose else logging.WARNING)
+    for name in ("kafka", "urllib3", "clickhouse_connect"):
+        logging.getLogger(name).setLevel(logging.INFO if args.verbose else logging.CRITICAL)
 
 
 def chosen_processors(text: str | None) -> tuple[str, ...]:

@@ -75,6 +75,12 @@ def test_an_error_has_its_code(client: Client, query: str, settings: dict[str, i
     assert raised.value.code == code
 
 
+def test_a_list_too_long_for_an_address_comes_as_a_form(client: Client) -> None:
+    client.insert("t", [[1, "a"], [2, "b"]], column_names=["a", "b"])
+    names = [f"{number:064}" for number in range(300)] + ["b", "it's; a\ttab"]
+    assert client.query("SELECT a FROM t WHERE b IN {names:Array(String)}", {"names": names}).result_rows == [(2,)]
+
+
 def test_settings_of_one_request_do_not_reach_the_next(client: Client) -> None:
     assert client.command("SELECT getSetting('max_threads')", settings={"max_threads": 3}) == 3
     assert client.command("SELECT getSetting('max_threads')") != 3
