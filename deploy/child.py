@@ -13,12 +13,17 @@ from pathlib import Path
 # Runs the command as its own child and ends it when its standard input, a pipe held by the owner, closes: the owner may die of SIGKILL and
 # have no chance to say anything. Works on every Unix; Linux's parent-death signal would be bound to the thread that started the child.
 _WATCH = """
-import os, signal, subprocess, sys
-child = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL)
+import os, signal, subprocess, sys, threading
+asked = []
+child = None
 def end(number, frame):
-    child.send_signal(number)
+    asked.append(number)
+    if child is not None:
+        child.send_signal(number)
 signal.signal(signal.SIGTERM, end)
-import threading
+child = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL)
+if asked:
+    child.terminate()
 def watch():
     os.read(0, 1)
     child.kill()
@@ -42,10 +47,14 @@ class Child:
         """Return the exit status, or None while it runs."""
         return self._process.poll()
 
+    def ask_to_end(self) -> None:
+        """Send SIGTERM and do not wait."""
+        self._process.send_signal(signal.SIGTERM)
+
     def stop(self, timeout: float = 15.0) -> None:
         """Ask it to end, and kill it when it does not."""
         if self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
+            self.ask_to_end()
             try:
                 self._process.wait(timeout)
             except subprocess.TimeoutExpired:

@@ -16,6 +16,7 @@ import argparse
 import asyncio
 import json
 import re
+import signal
 import sys
 import tempfile
 import threading
@@ -223,8 +224,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     gateway = Gateway(options.data.resolve())
     config = uvicorn.Config(gateway.app(), host="127.0.0.1", port=options.port, log_level="warning", timeout_keep_alive=60)
-    uvicorn.Server(config).run()
-    gateway.close()
+    # uvicorn raises the signal that ended it once more when it is done, which must not end the process: the engine is still open.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: None)
+    try:
+        uvicorn.Server(config).run()
+    finally:
+        gateway.close()
     return 0
 
 

@@ -75,6 +75,9 @@ class LocalKafka:
 
     def stop(self) -> None:
         """Stop all nodes."""
+        # All at once: a node hands its partitions over before it ends, and the last ones would find no majority left to tell.
+        for child in self._running.values():
+            child.ask_to_end()
         for node in list(self._running):
             self._running.pop(node).stop()
 

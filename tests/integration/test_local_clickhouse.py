@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
 from uuid import uuid4
 
 import clickhouse_connect
@@ -15,6 +22,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
 
 from runherald.deploy.local_clickhouse import LocalClickHouse
+from runherald.deploy.query_user import query_user_statements
 
 TOKEN = {"insert_deduplication_token": "t", "async_insert": 0, "insert_deduplicate": 1}
 
@@ -79,6 +87,53 @@ def test_a_list_too_long_for_an_address_comes_as_a_form(client: Client) -> None:
     client.insert("t", [[1, "a"], [2, "b"]], column_names=["a", "b"])
     names = [f"{number:064}" for number in range(300)] + ["b", "it's; a\ttab"]
     assert client.query("SELECT a FROM t WHERE b IN {names:Array(String)}", {"names": names}).result_rows == [(2,)]
+
+
+def test_it_is_slow_as_often_as_told(client: Client, clickhouse: LocalClickHouse) -> None:
+    if not clickhouse.gateway:
+        pytest.skip("a real server cannot be told to be slow")
+    clickhouse.faults(delayed=1, delay_seconds=0.3)
+    began = time.monotonic()
+    assert client.command("SELECT 1") == 1
+    assert time.monotonic() - began >= 0.3
+    assert clickhouse.faults()["delayed"] == 0
+
+
+def test_threads_write_at_once(client: Client, clickhouse: LocalClickHouse) -> None:
+    def write(thread: int) -> None:
+        own = clickhouse_connect.get_client(host="127.0.0.1", port=clickhouse.port, database=client.database, compress=False)
+        for number in range(10):
+            own.insert("t", [[thread * 10 + number, "x"]], column_names=["a", "b"])
+        own.close()
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(write, range(6)))
+    assert client.query("SELECT count(), uniqExact(a) FROM t").result_rows == [(60, 60)]
+
+
+def test_the_engine_can_read_the_statements_that_make_the_user_of_queries(client: Client) -> None:
+    statements = query_user_statements("http://runherald_query:secret@clickhouse:8123", "runherald")
+    for statement in statements:
+        assert client.command("SELECT formatQuery({statement:String})", {"statement": statement})
+    with pytest.raises(DatabaseError):
+        client.command("SELECT formatQuery('CREATE USER OR SO u')")
+
+
+def test_the_command_runs_it_until_it_is_told_to_end(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "runherald", "dev", "clickhouse", "--data", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        found = re.search(r"--history (http://127\.0\.0\.1:\d+)", line)
+        assert found, line
+        if shutil.which("clickhouse") is None:
+            assert "for trials only" in line
+        with urlopen(f"{found.group(1)}/ping", timeout=10) as reply:
+            assert reply.read() == b"Ok.\n"
+        process.terminate()
+        assert process.wait(30) == 0
+    with pytest.raises(URLError):
+        urlopen(f"{found.group(1)}/ping", timeout=10)
 
 
 def test_settings_of_one_request_do_not_reach_the_next(client: Client) -> None:

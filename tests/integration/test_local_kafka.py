@@ -32,6 +32,23 @@ def test_a_killed_node_comes_back_with_what_it_acknowledged(tmp_path: Path) -> N
         broker.stop()
 
 
+def test_one_of_three_nodes_may_be_away(tmp_path: Path) -> None:
+    broker = LocalKafka(tmp_path, nodes=3)
+    try:
+        broker.start()
+    except KafkaUnavailable as error:
+        missing(f"no Kafka: {error}")
+    try:
+        create_topics(broker.url)
+        produce(broker, 10)
+        broker.kill(1)
+        produce(broker, 10)
+        broker.restart(1)
+        assert count(broker) == 20
+    finally:
+        broker.stop()
+
+
 def test_topics_are_made_once(kafka: LocalKafka) -> None:
     create_topics(kafka.url)
     assert create_topics(kafka.url) == []
