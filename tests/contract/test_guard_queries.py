@@ -42,9 +42,10 @@ ANSWERS: dict[str, tuple[str, list[list[Any]]]] = {
     ),
     "anti join": ("SELECT run_id FROM runs ANTI LEFT JOIN metrics USING run_id", [["r3"]]),
     "asof join": (
-        "SELECT a.step, b.step FROM metrics a ASOF JOIN metrics b ON a.name = b.name AND a.step >= b.step WHERE a.run_id = 'r2' "
-        "AND b.run_id = 'r2' ORDER BY 1",
-        [[0, 0], [2, 2], [4, 4]],
+        # The run belongs to the key: WHERE comes after the join, which takes any one of two runs' points of the same step.
+        "SELECT a.step, b.step FROM metrics a ASOF JOIN metrics b ON a.run_id = b.run_id AND a.step > b.step WHERE a.run_id = 'r2' "
+        "ORDER BY 1",
+        [[2, 0], [4, 2]],
     ),
     "cross join": ("SELECT count() FROM runs, metrics", [[24]]),
     "join of a subquery": ("SELECT count() FROM runs JOIN (SELECT DISTINCT run_id FROM metrics) AS m USING run_id", [[2]]),
