@@ -8,6 +8,7 @@ came of the records below it is in the log or in the tables.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
@@ -24,29 +25,47 @@ Monotonic = Callable[[], float]
 
 
 class FlushPolicy(Struct, frozen=True):
-    """When what was taken in is made durable: at so many records, so many bytes, or so many seconds after the first."""
+    """When what was taken in is made durable: at so many records, so many bytes, or so many seconds after the first.
+
+    A lane that has rested for `age` flushes `quiet` seconds after the last record already: what comes alone, such as the end of a run, is
+    there at once, and a trickle still costs no more than one flush in each `age`.
+    """
 
     records: int = 20_000
     size: int = 16 * 1024 * 1024
     age: float = 0.5
+    quiet: float = 0.05
 
 
 DEFAULT_POLICY = FlushPolicy()
 
 
 class Taken(Struct, frozen=True):
-    """What was taken in since the last flush; `since` is when the first of it was, if there is any."""
+    """What was taken in since the last flush.
+
+    Attributes:
+        since: when the first of it was taken, if there is any.
+        last: when the last of it was.
+        flushed: when the flush before was.
+    """
 
     records: int = 0
     size: int = 0
     since: float | None = None
+    last: float = 0.0
+    flushed: float = -math.inf
 
 
 def flush_due(taken: Taken, policy: FlushPolicy, now: float) -> bool:
     """Say whether it is time to flush."""
     if taken.since is None:
         return False
-    return taken.records >= policy.records or taken.size >= policy.size or now - taken.since >= policy.age
+    return taken.records >= policy.records or taken.size >= policy.size or now >= flush_time(taken, taken.since, policy)
+
+
+def flush_time(taken: Taken, since: float, policy: FlushPolicy) -> float:
+    """Return when it is time to flush if nothing more comes; `since` is when the first record was taken."""
+    return min(since + policy.age, max(taken.last + policy.quiet, taken.flushed + policy.age))
 
 
 class Channel(Protocol):
@@ -117,7 +136,7 @@ class Cycle:
         self._tally.add_late(outgoing)
         await self._publish(outgoing)
         offsets, self._offsets = self._offsets, {}
-        self._taken = Taken()
+        self._taken = Taken(flushed=self._clock())
         if offsets:
             await self._channel.commit(offsets)
 
@@ -126,7 +145,7 @@ class Cycle:
         now = self._clock()
         wait = self._ticked + TICK_SECONDS - now
         if self._taken.since is not None:
-            wait = min(wait, self._taken.since + self._policy.age - now)
+            wait = min(wait, flush_time(self._taken, self._taken.since, self._policy) - now)
         return max(0.0, wait)
 
     async def _process(self, records: Sequence[Record]) -> None:
@@ -137,10 +156,13 @@ class Cycle:
         for record in records:
             self._offsets[record.topic_partition] = record.offset + 1
         if records or outgoing:
+            now = self._clock()
             self._taken = Taken(
                 records=self._taken.records + len(records),
                 size=self._taken.size + sum(len(record.value) for record in records),
-                since=self._clock() if self._taken.since is None else self._taken.since,
+                since=now if self._taken.since is None else self._taken.since,
+                last=now,
+                flushed=self._taken.flushed,
             )
 
     async def _publish(self, outgoing: Sequence[Outgoing]) -> None:

@@ -113,7 +113,7 @@ async def test_what_was_revoked_is_not_committed() -> None:
 
 async def test_a_processor_is_called_each_second_and_flushed_when_what_it_took_is_old() -> None:
     scripted, time = Scripted(), Time()
-    cycle = cycle_of(scripted, time, FlushPolicy(records=100, age=2.5))
+    cycle = cycle_of(scripted, time, FlushPolicy(records=100, age=2.5, quiet=2.5))
     await cycle.take([record(0)])
     scripted.calls.clear()
     assert cycle.seconds_to_next() == 1.0
@@ -127,14 +127,32 @@ async def test_a_processor_is_called_each_second_and_flushed_when_what_it_took_i
     ("taken", "due"),
     [
         (Taken(), False),
-        (Taken(records=9, size=99, since=91.0), False),
-        (Taken(records=10, size=99, since=100.0), True),
-        (Taken(records=9, size=100, since=100.0), True),
-        (Taken(records=1, size=1, since=90.0), True),
+        (Taken(records=9, size=99, since=91.0, last=99.5), False),
+        (Taken(records=10, size=99, since=100.0, last=100.0), True),
+        (Taken(records=9, size=100, since=100.0, last=100.0), True),
+        (Taken(records=1, size=1, since=90.0, last=100.0), True),
+        (Taken(records=1, size=1, since=99.0, last=99.0), True),
+        (Taken(records=1, size=1, since=99.0, last=99.0, flushed=89.0), True),
+        (Taken(records=1, size=1, since=99.0, last=99.0, flushed=91.0), False),
     ],
 )
-def test_a_flush_is_due_by_records_bytes_or_age(taken: Taken, due: bool) -> None:
-    assert flush_due(taken, FlushPolicy(records=10, size=100, age=10.0), 100.0) is due
+def test_a_flush_is_due_by_records_bytes_age_or_quiet(taken: Taken, due: bool) -> None:
+    assert flush_due(taken, FlushPolicy(records=10, size=100, age=10.0, quiet=1.0), 100.0) is due
+
+
+async def test_what_comes_alone_is_flushed_at_once_and_a_trickle_once_in_an_age() -> None:
+    scripted, time = Scripted(), Time()
+    cycle = cycle_of(scripted, time, FlushPolicy(records=1_000, age=1.0, quiet=0.125))
+    flushes = []
+    for offset in range(40):
+        if offset in {0, 8} or offset > 20:
+            await cycle.take([record(offset)])
+        time.now += cycle.seconds_to_next() if offset == 0 else 0.125
+        await cycle.tick()
+        flushes += [offset] * scripted.calls.count("flush")
+        scripted.calls.clear()
+    # The two that came alone after a rest, and then one in a second although something comes with every step.
+    assert flushes == [0, 8, 21, 29, 37]
 
 
 async def test_a_flush_without_records_commits_nothing() -> None:
