@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Protocol
 
-from runherald.sinks.run_context import RunContext
+from runherald.sinks.run_context import RunContext, RunKey
 
 
 class RunContextSource(Protocol):
-    """Knows more of a run than an event says; `runherald.sinks.run_context.HistoryRunContext` is one."""
+    """Knows more of runs than their events say; `runherald.sinks.run_context.HistoryRunContext` is one."""
 
-    async def load(self, workspace: str, run_id: str, parent_run_id: str) -> RunContext | None:
-        """Return what is known, or None when that cannot be had at once."""
+    async def load(self, runs: Collection[RunKey]) -> Mapping[RunKey, RunContext]:
+        """Return what is known of some runs; those that nothing can be had of at once are left out."""
         ...

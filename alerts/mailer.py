@@ -12,7 +12,7 @@ import asyncio
 import logging
 import random
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -23,7 +23,7 @@ from runherald.alerts.message import Composer
 from runherald.alerts.notice_table import NoticeTable, notice_rows
 from runherald.alerts.outbox import Notice, decided_notices, fold_outcome
 from runherald.alerts.server_watch import ServerWatch
-from runherald.alerts.smtp import CONNECTIONS, Accepted, Delivery, NoServer, SmtpTransport
+from runherald.alerts.smtp import Accepted, Delivery, NoServer, SmtpTransport
 from runherald.alerts.smtp_address import parse_smtp
 from runherald.alerts.stages.deliver import Deliver
 from runherald.clock import Clock
@@ -42,11 +42,12 @@ logger = logging.getLogger(__name__)
 
 NAME = "mailer"
 
-AT_ONCE = CONNECTIONS
-"""How many notices are attempted side by side."""
+BATCH = 64
+"""How many notices are attempted together: what history knows of their runs is read for all of them at once."""
 
-BUSY_SECONDS = 2.0
-"""How long one call goes on sending before it lets its outcomes be published."""
+WAIT_SECONDS = 0.05
+WAITS = 12
+"""How soon, and how often in one call, what waits for history is asked for again."""
 
 DONE_IDS = 20_000
 """How many ids of finished notices are kept in memory; for others the table is asked."""
@@ -70,8 +71,8 @@ class NoticeStore(Protocol):
 class Delivering(Protocol):
     """Attempts to deliver; `runherald.alerts.stages.deliver.Deliver` is one."""
 
-    async def deliver(self, notice: Notice) -> Delivery:
-        """Try once, within a bounded time, and say what became of it."""
+    async def deliver(self, notices: Sequence[Notice]) -> Sequence[Delivery | None]:
+        """Try each once, within a bounded time, and say what became of it; None for one that is to be asked for again at once."""
         ...
 
     def message_id(self, notice: Notice) -> str:
@@ -102,12 +103,14 @@ class MailerProcessor:
         *,
         max_attempts: int = 12,
         chance: Callable[[], float] = random.random,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._delivering = delivering
         self._store = store
         self._clock = clock
         self._max_attempts = max_attempts
         self._chance = chance
+        self._sleep = sleep
         self._intake = Intake(writer, NAME)
         self._watch = ServerWatch(chance)
         self._notices: dict[str, Notice] = {}
@@ -198,16 +201,21 @@ class MailerProcessor:
         return done | (await self._store.known(asked) if asked else set())
 
     async def _send_due(self) -> list[Outgoing]:
-        """Attempt what is due, a few side by side, as long as the server answers and this call has time."""
-        outgoing: list[Outgoing] = []
-        began = self._clock()
-        while (now := self._clock()) - began < timedelta(seconds=BUSY_SECONDS):
-            due = self._due(now)[: self._watch.at_once(now, AT_ONCE)]
+        """Attempt what is due, together, as long as the server answers.
+
+        What is not reached in the time of one call is in the next: the outcomes come back as records, and with them that call.
+        """
+        for _ in range(WAITS):
+            now = self._clock()
+            due = self._due(now)[: self._watch.at_once(now, BATCH)]
             if not due:
                 break
-            for notice, delivery in zip(due, await asyncio.gather(*map(self._delivering.deliver, due)), strict=True):
-                outgoing.append(self._outcome(notice, delivery))
-        return outgoing
+            deliveries = await self._delivering.deliver(due)
+            outgoing = [self._outcome(notice, delivery) for notice, delivery in zip(due, deliveries, strict=True) if delivery is not None]
+            if outgoing:
+                return outgoing
+            await self._sleep(WAIT_SECONDS)
+        return []
 
     def _due(self, now: datetime) -> list[Notice]:
         ready = {partition.partition for partition in self._until if self._caught_up(partition, now)}
@@ -273,7 +281,7 @@ def mailer_processor(
     """
     retry = retry or Retry()
     composer = Composer(mail.sender, public_url=public_url, unsubscribe_url=unsubscribe_url)
-    transport = SmtpTransport(parse_smtp(mail.smtp), timeout=mail.timeout_seconds, connections=AT_ONCE) if mail.smtp else NoServer()
+    transport = SmtpTransport(parse_smtp(mail.smtp), timeout=mail.timeout_seconds) if mail.smtp else NoServer()
     return MailerProcessor(
         Deliver(composer, transport, HistoryRunContext(db), clock),
         TableWriter(db, NAME, clock, retry=retry),

@@ -1,14 +1,17 @@
 """What a mail about a run says beyond its event: last metrics, last lines, how its sweep is doing.
 
-The mail does not wait for it: what history does not answer within half a second is left out, and said to be.
+Read for all runs of a batch together, with one query a kind. The mails do not wait for it: what history does not answer within half a
+second is left out, and said to be.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -22,25 +25,29 @@ WAIT_SECONDS = 0.5
 LOG_LINES = 20
 METRICS = 12
 
-_FAMILY = """
+# Of runs and of their parents: what people call them, and how far history has come with them.
+_STATES = """
+SELECT run_id, parent_run_id, display_name, status, revision FROM run_state
+WHERE workspace = {workspace:String} AND run_id IN {runs:Array(String)}
+ORDER BY version DESC LIMIT 1 BY run_id
+SETTINGS max_execution_time = 2
+"""
+# Of the others in their families. A run's parent never changes, so they are found without FINAL, and only they are read with it.
+_OTHERS = """
 SELECT parent_run_id, status, count() FROM run_state FINAL
-WHERE workspace = {workspace:String} AND parent_run_id != '' AND parent_run_id IN ({run:String}, {parent:String}) AND run_id != {run:String}
+WHERE workspace = {workspace:String} AND run_id NOT IN {runs:Array(String)} AND run_id IN
+    (SELECT run_id FROM run_state WHERE workspace = {workspace:String} AND parent_run_id IN {runs:Array(String)})
 GROUP BY parent_run_id, status
 SETTINGS max_execution_time = 2
 """
-_PARENT = """
-SELECT display_name FROM run_state WHERE workspace = {workspace:String} AND run_id = {parent:String}
-ORDER BY version DESC LIMIT 1
-SETTINGS max_execution_time = 2
-"""
 _LINES = """
-SELECT text FROM log_lines FINAL WHERE workspace = {workspace:String} AND run_id = {run:String} AND stream != 'file'
-ORDER BY time DESC, number DESC LIMIT {lines:UInt32}
+SELECT run_id, text FROM log_lines FINAL WHERE workspace = {workspace:String} AND run_id IN {runs:Array(String)} AND stream != 'file'
+ORDER BY time DESC, number DESC LIMIT {lines:UInt32} BY run_id
 SETTINGS max_execution_time = 2
 """
 # Not FINAL: a point that is stored twice changes no extreme, and is counted once.
 _METRICS = """
-SELECT name, last, lowest, highest, last_step, points
+SELECT run_id, name, last, lowest, highest, last_step, points
 FROM
 (
     SELECT
@@ -52,14 +59,24 @@ FROM
         uniqExact(step, time, value) AS points
     FROM metric_points
     WHERE isFinite(value)
-        AND series_id IN (SELECT series_id FROM metric_series WHERE workspace = {workspace:String} AND run_id = {run:String})
+        AND series_id IN (SELECT series_id FROM metric_series WHERE workspace = {workspace:String} AND run_id IN {runs:Array(String)})
     GROUP BY series_id
 ) AS summaries
-INNER JOIN (SELECT DISTINCT name, series_id FROM metric_series WHERE workspace = {workspace:String} AND run_id = {run:String}) AS series
-    USING series_id
-ORDER BY name LIMIT {metrics:UInt32}
+INNER JOIN
+(
+    SELECT DISTINCT run_id, name, series_id FROM metric_series WHERE workspace = {workspace:String} AND run_id IN {runs:Array(String)}
+) AS series USING series_id
+ORDER BY run_id, name LIMIT {metrics:UInt32} BY run_id
 SETTINGS max_execution_time = 2
 """
+
+
+class RunKey(NamedTuple):
+    """Which run is asked about; `parent_run_id` is empty for one without."""
+
+    workspace: str
+    run_id: str
+    parent_run_id: str
 
 
 class MetricSummary(Struct, frozen=True, kw_only=True):
@@ -77,6 +94,7 @@ class RunContext(Struct, frozen=True, kw_only=True):
     """What history knows of a run at this moment.
 
     Attributes:
+        revision: of the last transition that is stored; 0 when none is.
         lines: the last lines of its console, in order.
         metrics: by name.
         parent_name: how people call the run's parent.
@@ -84,6 +102,7 @@ class RunContext(Struct, frozen=True, kw_only=True):
         children: how many of its own children have each status.
     """
 
+    revision: int = 0
     lines: tuple[str, ...] = ()
     metrics: tuple[MetricSummary, ...] = ()
     parent_name: str = ""
@@ -91,8 +110,16 @@ class RunContext(Struct, frozen=True, kw_only=True):
     children: Mapping[str, int] = {}
 
 
+class _State(NamedTuple):
+    run_id: str
+    parent_run_id: str
+    display_name: str
+    status: str
+    revision: int
+
+
 class HistoryRunContext:
-    """Reads a run's context from history, within a bound."""
+    """Reads runs' contexts from history, within a bound."""
 
     def __init__(self, db: HistoryDatabase, *, wait: float = WAIT_SECONDS, readers: int = 2) -> None:
         self._db = db
@@ -100,29 +127,52 @@ class HistoryRunContext:
         # Of its own: queries that hang must not hold the threads that store things.
         self._threads = ThreadPoolExecutor(max_workers=readers, thread_name_prefix="runherald-context")
 
-    async def load(self, workspace: str, run_id: str, parent_run_id: str) -> RunContext | None:
-        """Return the context of a run, or None when history did not answer in time."""
+    async def load(self, runs: Collection[RunKey]) -> Mapping[RunKey, RunContext]:
+        """Return the contexts of some runs: of each, or of none when history did not answer in time."""
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._wait):
-                return await loop.run_in_executor(self._threads, self._read, workspace, run_id, parent_run_id)
+                return await loop.run_in_executor(self._threads, self._read, frozenset(runs))
         except (TimeoutError, Unreachable) as error:
-            logger.warning("mail goes without metrics and log lines run=%s reason=%s", run_id, type(error).__name__)
-            return None
+            named = min(run.run_id for run in runs)
+            logger.warning("mails go without metrics and log lines mails=%d run=%s reason=%s", len(runs), named, type(error).__name__)
+            return {}
 
-    def _read(self, workspace: str, run_id: str, parent_run_id: str) -> RunContext:
-        run = {"workspace": workspace, "run": run_id, "parent": parent_run_id, "lines": LOG_LINES, "metrics": METRICS}
-        counts: dict[str, dict[str, int]] = {}
-        for parent, status, count in select(self._db, _FAMILY, run):
-            counts.setdefault(parent, {})[status] = count
-        names = select(self._db, _PARENT, run) if parent_run_id else ()
-        return RunContext(
-            lines=tuple(text for (text,) in reversed(select(self._db, _LINES, run))),
-            metrics=tuple(
-                MetricSummary(name=name, last=last, lowest=lowest, highest=highest, last_step=step, points=points)
-                for name, last, lowest, highest, step, points in select(self._db, _METRICS, run)
-            ),
-            parent_name=names[0][0] if names else "",
-            siblings=counts.get(parent_run_id, {}),
-            children=counts.get(run_id, {}),
-        )
+    def _read(self, runs: Set[RunKey]) -> dict[RunKey, RunContext]:
+        workspaces = {run.workspace for run in runs}
+        found: dict[RunKey, RunContext] = {}
+        for workspace in workspaces:
+            found.update(self._read_workspace(workspace, [run for run in runs if run.workspace == workspace]))
+        return found
+
+    def _read_workspace(self, workspace: str, runs: Sequence[RunKey]) -> Iterator[tuple[RunKey, RunContext]]:
+        own = sorted({run.run_id for run in runs})
+        asked = {"workspace": workspace, "runs": own, "lines": LOG_LINES, "metrics": METRICS}
+        related = {"workspace": workspace, "runs": sorted({*own, *(run.parent_run_id for run in runs if run.parent_run_id)})}
+        states = {row[0]: _State(*row) for row in select(self._db, _STATES, related)}
+        families: dict[str, Counter[str]] = {}
+        for parent, status, count in select(self._db, _OTHERS, related):
+            families.setdefault(parent, Counter())[status] = count
+        for state in states.values():
+            families.setdefault(state.parent_run_id, Counter())[state.status] += 1
+        lines: dict[str, list[str]] = {}
+        for run_id, text in select(self._db, _LINES, asked):
+            lines.setdefault(run_id, []).append(text)
+        metrics: dict[str, list[MetricSummary]] = {}
+        for run_id, name, last, lowest, highest, last_step, points in select(self._db, _METRICS, asked):
+            summary = MetricSummary(name=name, last=last, lowest=lowest, highest=highest, last_step=last_step, points=points)
+            metrics.setdefault(run_id, []).append(summary)
+        unknown = _State("", "", "", "", 0)
+        for run in runs:
+            state = states.get(run.run_id, unknown)
+            yield (
+                run,
+                RunContext(
+                    revision=state.revision,
+                    lines=tuple(reversed(lines.get(run.run_id, ()))),
+                    metrics=tuple(metrics.get(run.run_id, ())),
+                    parent_name=states.get(run.parent_run_id, unknown).display_name,
+                    siblings=families.get(run.parent_run_id, Counter()) - Counter({state.status: 1}) if run.parent_run_id else {},
+                    children=families.get(run.run_id, {}),
+                ),
+            )

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from runherald.alerts.addresses import to_ascii
 from runherald.alerts.context import RunContextSource
 from runherald.alerts.message import Composer
 from runherald.alerts.outbox import Notice
-from runherald.alerts.smtp import Delivery, Failed
+from runherald.alerts.smtp import CONNECTIONS, Delivery, Failed
 from runherald.clock import Clock
-from runherald.sinks.run_context import RunContext
+from runherald.sinks.run_context import RunContext, RunKey
 
 logger = logging.getLogger(__name__)
+
+BUSY_SECONDS = 0.25
+"""How long new mails of a batch are begun; their outcomes are published after it, and a crash before that sends them again."""
+
+SHORTEST_WAIT = timedelta(seconds=0.15)
+"""From the decision; what was logged with the end of a run is stored in about that time."""
+
+LONGEST_WAIT = timedelta(seconds=0.5)
+"""From the decision, however late history is."""
 
 
 class Transport(Protocol):
@@ -31,30 +43,47 @@ class Transport(Protocol):
 class Deliver:
     """Composes and sends. Every attempt is bounded: the context by its source, the rest by the transport."""
 
-    def __init__(self, composer: Composer, transport: Transport, context: RunContextSource, clock: Clock) -> None:
+    def __init__(
+        self, composer: Composer, transport: Transport, context: RunContextSource, clock: Clock, *, at_once: int = CONNECTIONS
+    ) -> None:
         self._composer = composer
         self._transport = transport
         self._context = context
         self._clock = clock
+        # Composed one by one as connections come free, so that the first mail does not wait for the last to be written.
+        self._free = asyncio.Semaphore(at_once)
 
-    async def deliver(self, notice: Notice) -> Delivery:
-        """Try once to send a notice's mail, and say what became of it."""
-        context = await self._load(notice)
-        try:
-            recipient = to_ascii(notice.recipient)
-            message = self._composer.compose(notice, context, self._clock())
-        except Exception as error:  # the edge: one notice that cannot be written must not stop the others, and is reported
-            logger.exception("mail cannot be composed notice=%s rule=%s", notice.notice_id, notice.rule)
-            return Failed(permanent=True, fault="reply", reason=f"not_composed: {type(error).__name__}; see the log of the server")
-        return await self._transport.send(self._composer.envelope_sender, recipient, message)
+    async def deliver(self, notices: Sequence[Notice]) -> Sequence[Delivery | None]:
+        """Try once to send each notice's mail, and say what became of it.
 
-    async def _load(self, notice: Notice) -> RunContext | None:
-        header = notice.transition.header
-        try:
-            return await self._context.load(notice.workspace, notice.run_id, header.parent_run_id if header else "")
-        except Exception:  # the edge: what is nice to have must not cost the mail, and is reported
-            logger.exception("mail goes without metrics and log lines run=%s", notice.run_id)
+        None stands for one that was not tried: it waits for history to know its run's end, the server went away, or time was up.
+        """
+        contexts = await self._load(notices)
+        batch = _Batch(asyncio.get_running_loop().time() + BUSY_SECONDS)
+        return await asyncio.gather(*(self._deliver(notice, contexts.get(_key(notice)), batch) for notice in notices))
+
+    async def _deliver(self, notice: Notice, context: RunContext | None, batch: _Batch) -> Delivery | None:
+        if not settled(notice, context, self._clock()):
             return None
+        async with self._free:
+            if batch.over():
+                return None
+            try:
+                recipient = to_ascii(notice.recipient)
+                message = self._composer.compose(notice, context, self._clock())
+            except Exception as error:  # the edge: one notice that cannot be written must not stop the others, and is reported
+                logger.exception("mail cannot be composed notice=%s rule=%s", notice.notice_id, notice.rule)
+                return Failed(permanent=True, fault="reply", reason=f"not_composed: {type(error).__name__}; see the log of the server")
+            delivery = await self._transport.send(self._composer.envelope_sender, recipient, message)
+            batch.heard(delivery)
+            return delivery
+
+    async def _load(self, notices: Sequence[Notice]) -> Mapping[RunKey, RunContext]:
+        try:
+            return await self._context.load({_key(notice) for notice in notices})
+        except Exception:  # the edge: what is nice to have must not cost the mail, and is reported
+            logger.exception("mails go without metrics and log lines mails=%d", len(notices))
+            return {}
 
     def message_id(self, notice: Notice) -> str:
         """Return the Message-ID of a notice's mail."""
@@ -67,3 +96,37 @@ class Deliver:
     async def close(self) -> None:
         """Let go of all connections."""
         await self._transport.close_idle(0.0)
+
+
+class _Batch:
+    """Whether the mails of a batch may still be begun: none when the server has gone away, or time is up; the first always may."""
+
+    def __init__(self, end: float) -> None:
+        self._end = end
+        self._begun = False
+        self._gone = False
+
+    def over(self) -> bool:
+        late = self._begun and asyncio.get_running_loop().time() >= self._end
+        self._begun = True
+        return self._gone or late
+
+    def heard(self, delivery: Delivery) -> None:
+        self._gone |= isinstance(delivery, Failed) and delivery.fault == "connection"
+
+
+def settled(notice: Notice, context: RunContext | None, now: datetime) -> bool:
+    """Say whether a mail may be written now, so that it holds the last metrics and lines of its run.
+
+    They are stored beside the transition that it is about, by processors of their own, about as soon as it: a mail waits until history
+    knows that transition and a moment more, and not long. By a clock behind the one that decided nobody can wait.
+    """
+    waited = now - notice.decided_time
+    if notice.attempts or not timedelta() <= waited < LONGEST_WAIT:
+        return True
+    return context is not None and context.revision >= notice.transition.revision and waited >= SHORTEST_WAIT
+
+
+def _key(notice: Notice) -> RunKey:
+    header = notice.transition.header
+    return RunKey(notice.workspace, notice.run_id, header.parent_run_id if header else "")

@@ -32,7 +32,7 @@ from runherald.settings import Mail
 from runherald.sinks.connection import HistoryDatabase
 from runherald.sinks.migrate import migrate
 from runherald.sinks.queries import HistoryReader
-from runherald.sinks.run_context import HistoryRunContext
+from runherald.sinks.run_context import HistoryRunContext, RunContext, RunKey
 from runherald.status import Status
 from runherald.streams.history import history_processor
 from runherald.streams.logs import logs_processor
@@ -162,11 +162,12 @@ async def test_without_a_server_each_notice_says_so(history: HistoryDatabase) ->
 
 
 async def test_a_mail_does_not_wait_for_history(history: HistoryDatabase, caplog: pytest.LogCaptureFixture) -> None:
-    assert await HistoryRunContext(history, wait=0.0).load("default", "run-1", "") is None
-    assert "mail goes without metrics and log lines run=run-1" in caplog.text
+    assert await HistoryRunContext(history, wait=0.0).load([RunKey("default", "run-1", "")]) == {}
+    assert "mails go without metrics and log lines mails=1 run=run-1" in caplog.text
 
 
 async def test_a_run_that_history_has_not_seen_yet_has_an_empty_context(history: HistoryDatabase) -> None:
-    context = await HistoryRunContext(history, wait=10.0).load("default", "run-1", "sweep")
-    assert context is not None
-    assert (context.lines, context.metrics, context.parent_name) == ((), (), "")
+    key = RunKey("default", "run-1", "sweep")
+    [(found, context)] = (await HistoryRunContext(history, wait=10.0).load([key])).items()
+    assert found == key
+    assert context == RunContext()

@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runherald.alerts.decisions import decide
-from runherald.alerts.events import DECODERS, NoticeAccepted, NoticeAttempted, NoticeRefused
+from runherald.alerts.events import DECODERS, AlertDecided, NoticeAccepted, NoticeAttempted, NoticeRefused
 from runherald.alerts.mailer import PATIENCE, MailerProcessor
-from runherald.alerts.outbox import Notice
+from runherald.alerts.outbox import Notice, decided_notices
 from runherald.alerts.rules import builtin_rules
-from runherald.alerts.smtp import Accepted, Delivery, Failed
+from runherald.alerts.smtp import CONNECTIONS, Accepted, Delivery, Failed
 from runherald.events import AmlRunStatusChangedEvent, RunHeader, new_event
 from runherald.records import Outgoing, Record, TopicPartition
 from runherald.sinks.rows import BadRecord, Range
@@ -74,10 +74,19 @@ class Server:
 
     def __init__(self, **answers: list[Delivery]) -> None:
         self.answers = answers
+        self.waiting: set[str] = set()
         self.asked: list[str] = []
         self.taken: Counter[str] = Counter()
 
-    async def deliver(self, notice: Notice) -> Delivery:
+    async def deliver(self, notices: Sequence[Notice]) -> Sequence[Delivery | None]:
+        tried: list[Delivery | None] = []
+        for notice in notices:
+            # As the real stage does: four are under way when it is found out that nobody is there.
+            gone = len(tried) >= CONNECTIONS and AWAY in tried
+            tried.append(None if gone or notice.notice_id in self.waiting else self.answer(notice))
+        return tried
+
+    def answer(self, notice: Notice) -> Delivery:
         name = notice.recipient.partition("@")[0]
         self.asked.append(name)
         script = self.answers.get(name) or self.answers.get("anybody") or []
@@ -106,11 +115,23 @@ class World:
         self.committed = 0
         self.read = 0
         self.now = NOW
+        self.slept = 0.0
         self.max_attempts = max_attempts
         self.mailer = self.fresh()
 
     def fresh(self) -> MailerProcessor:
-        return MailerProcessor(self.server, self.tables, self.tables, lambda: self.now, max_attempts=self.max_attempts, chance=lambda: 0.0)
+        return MailerProcessor(
+            self.server,
+            self.tables,
+            self.tables,
+            lambda: self.now,
+            max_attempts=self.max_attempts,
+            chance=lambda: 0.0,
+            sleep=self.sleep,
+        )
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept += seconds
 
     async def start(self) -> None:
         """Start anew, as after a crash: from what was committed."""
@@ -168,6 +189,28 @@ async def test_a_notice_is_accepted_and_its_row_says_so() -> None:
     assert (row["state"], row["attempts"], row["subject"]) == ("accepted", 1, "Failed: digits/run-1")
     assert row["message_id"] == f"<{row['notice_id']}@example.org>"
     assert row["smtp_reply"] == "2.0.0 taken"
+
+
+async def test_what_waits_for_history_is_asked_for_again_and_holds_up_nothing_for_long() -> None:
+    world = World(Server())
+    await world.start()
+    world.append(decisions(to=("early@example.org", "me@example.org")))
+    [early] = [notice.notice_id for notice in notices_of(world.log) if notice.recipient == "early@example.org"]
+    world.server.waiting = {early}
+    await world.turn()
+    assert (world.server.asked, world.slept) == (["me"], 0.0)
+    await world.turn()
+    assert 0.5 < world.slept < 1.0
+    assert world.states() == {"early": "pending", "me": "accepted"}
+    world.server.waiting.clear()
+    await world.turn()
+    assert world.server.asked == ["me", "early"]
+
+
+def notices_of(log: Sequence[Record]) -> list[Notice]:
+    events = [(record, from_record(record, DECODERS)) for record in log]
+    decided = [(record, event) for record, event in events if isinstance(event.data, AlertDecided)]
+    return [notice for record, event in decided for notice in decided_notices(event, partition=0, offset=record.offset)]
 
 
 async def test_a_refused_recipient_ends_alone_and_at_once() -> None:

@@ -1,0 +1,124 @@
+"""The last stage: when a mail may be written, and how a batch of them is begun."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from msgspec.structs import replace
+
+from runherald.alerts.decisions import decide
+from runherald.alerts.message import Composer
+from runherald.alerts.outbox import Notice, decided_notices
+from runherald.alerts.rules import builtin_rules
+from runherald.alerts.smtp import Accepted, Delivery, Failed
+from runherald.alerts.stages.deliver import LONGEST_WAIT, SHORTEST_WAIT, Deliver, settled
+from runherald.events import AmlRunStatusChangedEvent, RunHeader, new_event
+from runherald.sinks.run_context import RunContext, RunKey
+from runherald.status import Status
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+AWAY = Failed(permanent=False, fault="connection", reason="connection: refused")
+LATER = Failed(permanent=False, fault="reply", reason="recipient_deferred: 451 later")
+
+
+def notice(number: int = 1) -> Notice:
+    data = AmlRunStatusChangedEvent(status=Status.FAILED, header=RunHeader(experiment_name="digits", parent_run_id="sweep"), revision=3)
+    event = new_event(data, workspace="default", run_id=f"run-{number}", producer="runherald.history", sequence=number, time=NOW)
+    [decision] = decide(builtin_rules(["me@example.org"]), event, NOW)
+    [found] = decided_notices(decision, partition=0, offset=number)
+    return found
+
+
+class Known:
+    """History, as it answers; counts how often it is asked."""
+
+    def __init__(self, context: RunContext | None) -> None:
+        self.context = context
+        self.asked: list[set[RunKey]] = []
+
+    async def load(self, runs: Collection[RunKey]) -> Mapping[RunKey, RunContext]:
+        self.asked.append(set(runs))
+        return {} if self.context is None else dict.fromkeys(runs, self.context)
+
+
+class Lines:
+    """An SMTP server that answers the mails in turn, by a script, each when it is told to; says how many are under way."""
+
+    def __init__(self, *answers: Delivery) -> None:
+        self.answers = list(answers)
+        self.begun = 0
+        self.under_way = 0
+        self.most = 0
+
+    async def send(self, sender: str, recipient: str, message: bytes) -> Delivery:
+        assert (sender, recipient) == ("herald@example.org", "me@example.org")
+        assert b"run-" in message
+        self.begun += 1
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        await asyncio.sleep(0)
+        self.under_way -= 1
+        return self.answers.pop(0) if self.answers else Accepted("2.0.0 taken")
+
+    async def close_idle(self, older_than: float = 0.0) -> None:
+        """Nothing is kept here."""
+
+
+def stage(lines: Lines, context: RunContext | None = None, *, now: datetime = NOW + LONGEST_WAIT) -> tuple[Deliver, Known]:
+    known = Known(context)
+    return Deliver(Composer("herald@example.org"), lines, known, lambda: now, at_once=4), known
+
+
+@pytest.mark.parametrize(
+    ("revision", "seconds", "attempts", "may"),
+    [
+        (3, 0.2, 0, True),
+        (4, 0.2, 0, True),
+        (2, 0.2, 0, False),  # history does not know of this transition yet
+        (None, 0.2, 0, False),  # it did not answer
+        (3, 0.1, 0, False),  # the last points may be on their way
+        (2, 0.5, 0, True),
+        (None, 0.5, 0, True),
+        (2, 0.2, 1, True),  # failed before, so it has waited
+        (2, -3600.0, 0, True),  # decided by a clock that is ahead
+    ],
+)
+def test_a_mail_waits_for_its_runs_last_points_and_not_long(revision: int | None, seconds: float, attempts: int, may: bool) -> None:
+    context = None if revision is None else RunContext(revision=revision)
+    assert settled(replace(notice(), attempts=attempts), context, NOW + timedelta(seconds=seconds)) is may
+
+
+async def test_a_batch_asks_history_once_and_sends_a_few_side_by_side() -> None:
+    lines = Lines()
+    deliver, known = stage(lines, RunContext(revision=3))
+    batch = [notice(number) for number in range(12)]
+    assert await deliver.deliver(batch) == [Accepted("2.0.0 taken")] * 12
+    assert known.asked == [{RunKey("default", f"run-{number}", "sweep") for number in range(12)}]
+    assert lines.most == 4
+
+
+async def test_those_that_wait_leave_the_others_alone() -> None:
+    lines = Lines()
+    deliver, _ = stage(lines, RunContext(revision=2), now=NOW + SHORTEST_WAIT)
+    assert await deliver.deliver([notice(1), replace(notice(2), attempts=1)]) == [None, Accepted("2.0.0 taken")]
+    assert lines.begun == 1
+
+
+async def test_when_the_server_goes_away_the_rest_of_a_batch_is_not_tried() -> None:
+    lines = Lines(LATER, Accepted("ok"), AWAY, AWAY, AWAY, AWAY, AWAY, AWAY)
+    deliver, _ = stage(lines)
+    answers = await deliver.deliver([notice(number) for number in range(20)])
+    assert answers[:3] == [LATER, Accepted("ok"), AWAY]
+    assert answers.count(None) == 20 - lines.begun
+    assert lines.begun <= 8
+
+
+async def test_what_a_slow_server_leaves_no_time_for_is_left_to_the_next_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runherald.alerts.stages.deliver.BUSY_SECONDS", 0.0)
+    deliver, _ = stage(Lines())
+    answers = await deliver.deliver([notice(number) for number in range(20)])
+    assert answers[0] == Accepted("2.0.0 taken")
+    assert answers.count(None) == 19
