@@ -25,7 +25,7 @@ from runherald.alerts.outbox import Notice, decided_notices, fold_outcome
 from runherald.alerts.server_watch import ServerWatch
 from runherald.alerts.smtp import Accepted, Delivery, NoServer, SmtpTransport
 from runherald.alerts.smtp_address import parse_smtp
-from runherald.alerts.stages.deliver import Deliver
+from runherald.alerts.stages.deliver import Deliver, Tried
 from runherald.clock import Clock
 from runherald.errors import InvalidEvent
 from runherald.events import Event
@@ -71,7 +71,7 @@ class NoticeStore(Protocol):
 class Delivering(Protocol):
     """Attempts to deliver; `runherald.alerts.stages.deliver.Deliver` is one."""
 
-    async def deliver(self, notices: Sequence[Notice]) -> Sequence[Delivery | None]:
+    async def deliver(self, notices: Sequence[Notice]) -> Sequence[Tried | None]:
         """Try each once, within a bounded time, and say what became of it; None for one that is to be asked for again at once."""
         ...
 
@@ -210,8 +210,8 @@ class MailerProcessor:
             due = self._due(now)[: self._watch.at_once(now, BATCH)]
             if not due:
                 break
-            deliveries = await self._delivering.deliver(due)
-            outgoing = [self._outcome(notice, delivery) for notice, delivery in zip(due, deliveries, strict=True) if delivery is not None]
+            attempts = await self._delivering.deliver(due)
+            outgoing = [self._outcome(notice, *tried) for notice, tried in zip(due, attempts, strict=True) if tried is not None]
             if outgoing:
                 return outgoing
             await self._sleep(WAIT_SECONDS)
@@ -232,9 +232,9 @@ class MailerProcessor:
     def _caught_up(self, partition: TopicPartition, now: datetime) -> bool:
         return self._intake.taken_to[partition] >= self._until[partition] - 1 or now - self._heard >= PATIENCE
 
-    def _outcome(self, notice: Notice, delivery: Delivery) -> Outgoing:
+    def _outcome(self, notice: Notice, delivery: Delivery, now: datetime) -> Outgoing:
         """Return the record of an attempt's outcome. Until it is read back, the notice is not attempted again."""
-        now, attempt = self._clock(), notice.attempts + 1
+        attempt = notice.attempts + 1
         self._attempted[notice.notice_id] = attempt
         self._watch.heard(delivery, now)
         outcome: Outcome

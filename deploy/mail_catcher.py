@@ -9,7 +9,7 @@ import ssl
 import threading
 import warnings
 from collections.abc import Callable
-from email import message_from_bytes
+from email.parser import BytesHeaderParser
 from email.policy import default
 from pathlib import Path
 
@@ -24,6 +24,7 @@ Refuse = Callable[[str, str], str | None]
 For the two drops any text closes the connection instead of the 250, before or after the message is kept."""
 
 _MAX_BYTES = 33_554_432
+_HEADERS = BytesHeaderParser(policy=default)
 
 
 class CaughtMail(Struct, frozen=True):
@@ -196,7 +197,7 @@ class _Handler:
     def _keep(self, envelope: Envelope, recipients: str) -> None:
         content = envelope.original_content or b""
         now = self._clock()
-        message_id = str(message_from_bytes(content, policy=default)["Message-ID"] or "")
+        message_id = str(_HEADERS.parsebytes(content)["Message-ID"] or "")
         digest = hashlib.sha256(message_id.encode()).hexdigest()[:12]
         name = f"{now:%Y%m%dT%H%M%S.%fZ}-{digest}"
         received = now.isoformat(timespec="microseconds")
@@ -212,7 +213,7 @@ def caught_mails(folder: Path) -> list[CaughtMail]:
 
 
 def _caught(path: Path) -> CaughtMail:
-    message = message_from_bytes(path.read_bytes(), policy=default)
+    message = _HEADERS.parsebytes(path.read_bytes())
     headers = {name: str(message[name] or "") for name in ("X-Received-Time", "X-Envelope-From", "X-Envelope-To", "Subject", "Message-ID")}
     return CaughtMail(path, *headers.values())
 

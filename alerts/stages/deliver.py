@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from runherald.alerts.addresses import to_ascii
 from runherald.alerts.context import RunContextSource
@@ -40,6 +40,13 @@ class Transport(Protocol):
         ...
 
 
+class Tried(NamedTuple):
+    """How an attempt ended, and when."""
+
+    delivery: Delivery
+    time: datetime
+
+
 class Deliver:
     """Composes and sends. Every attempt is bounded: the context by its source, the rest by the transport."""
 
@@ -53,8 +60,8 @@ class Deliver:
         # Composed one by one as connections come free, so that the first mail does not wait for the last to be written.
         self._free = asyncio.Semaphore(at_once)
 
-    async def deliver(self, notices: Sequence[Notice]) -> Sequence[Delivery | None]:
-        """Try once to send each notice's mail, and say what became of it.
+    async def deliver(self, notices: Sequence[Notice]) -> Sequence[Tried | None]:
+        """Try once to send each notice's mail, and say what became of it, and when.
 
         None stands for one that was not tried: it waits for history to know its run's end, the server went away, or time was up.
         """
@@ -62,7 +69,7 @@ class Deliver:
         batch = _Batch(asyncio.get_running_loop().time() + BUSY_SECONDS)
         return await asyncio.gather(*(self._deliver(notice, contexts.get(_key(notice)), batch) for notice in notices))
 
-    async def _deliver(self, notice: Notice, context: RunContext | None, batch: _Batch) -> Delivery | None:
+    async def _deliver(self, notice: Notice, context: RunContext | None, batch: _Batch) -> Tried | None:
         if not settled(notice, context, self._clock()):
             return None
         async with self._free:
@@ -73,10 +80,11 @@ class Deliver:
                 message = self._composer.compose(notice, context, self._clock())
             except Exception as error:  # the edge: one notice that cannot be written must not stop the others, and is reported
                 logger.exception("mail cannot be composed notice=%s rule=%s", notice.notice_id, notice.rule)
-                return Failed(permanent=True, fault="reply", reason=f"not_composed: {type(error).__name__}; see the log of the server")
+                reason = f"not_composed: {type(error).__name__}; see the log of the server"
+                return Tried(Failed(permanent=True, fault="reply", reason=reason), self._clock())
             delivery = await self._transport.send(self._composer.envelope_sender, recipient, message)
             batch.heard(delivery)
-            return delivery
+            return Tried(delivery, self._clock())
 
     async def _load(self, notices: Sequence[Notice]) -> Mapping[RunKey, RunContext]:
         try:

@@ -14,13 +14,14 @@ from runherald.alerts.message import Composer
 from runherald.alerts.outbox import Notice, decided_notices
 from runherald.alerts.rules import builtin_rules
 from runherald.alerts.smtp import Accepted, Delivery, Failed
-from runherald.alerts.stages.deliver import LONGEST_WAIT, SHORTEST_WAIT, Deliver, settled
+from runherald.alerts.stages.deliver import LONGEST_WAIT, SHORTEST_WAIT, Deliver, Tried, settled
 from runherald.events import AmlRunStatusChangedEvent, RunHeader, new_event
 from runherald.sinks.run_context import RunContext, RunKey
 from runherald.status import Status
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 AWAY = Failed(permanent=False, fault="connection", reason="connection: refused")
+TAKEN = Tried(Accepted("2.0.0 taken"), NOW + LONGEST_WAIT)
 LATER = Failed(permanent=False, fault="reply", reason="recipient_deferred: 451 later")
 
 
@@ -95,7 +96,7 @@ async def test_a_batch_asks_history_once_and_sends_a_few_side_by_side() -> None:
     lines = Lines()
     deliver, known = stage(lines, RunContext(revision=3))
     batch = [notice(number) for number in range(12)]
-    assert await deliver.deliver(batch) == [Accepted("2.0.0 taken")] * 12
+    assert await deliver.deliver(batch) == [TAKEN] * 12
     assert known.asked == [{RunKey("default", f"run-{number}", "sweep") for number in range(12)}]
     assert lines.most == 4
 
@@ -103,7 +104,7 @@ async def test_a_batch_asks_history_once_and_sends_a_few_side_by_side() -> None:
 async def test_those_that_wait_leave_the_others_alone() -> None:
     lines = Lines()
     deliver, _ = stage(lines, RunContext(revision=2), now=NOW + SHORTEST_WAIT)
-    assert await deliver.deliver([notice(1), replace(notice(2), attempts=1)]) == [None, Accepted("2.0.0 taken")]
+    assert await deliver.deliver([notice(1), replace(notice(2), attempts=1)]) == [None, Tried(Accepted("2.0.0 taken"), NOW + SHORTEST_WAIT)]
     assert lines.begun == 1
 
 
@@ -111,7 +112,7 @@ async def test_when_the_server_goes_away_the_rest_of_a_batch_is_not_tried() -> N
     lines = Lines(LATER, Accepted("ok"), AWAY, AWAY, AWAY, AWAY, AWAY, AWAY)
     deliver, _ = stage(lines)
     answers = await deliver.deliver([notice(number) for number in range(20)])
-    assert answers[:3] == [LATER, Accepted("ok"), AWAY]
+    assert [tried.delivery for tried in answers[:3] if tried] == [LATER, Accepted("ok"), AWAY]
     assert answers.count(None) == 20 - lines.begun
     assert lines.begun <= 8
 
@@ -120,5 +121,5 @@ async def test_what_a_slow_server_leaves_no_time_for_is_left_to_the_next_batch(m
     monkeypatch.setattr("runherald.alerts.stages.deliver.BUSY_SECONDS", 0.0)
     deliver, _ = stage(Lines())
     answers = await deliver.deliver([notice(number) for number in range(20)])
-    assert answers[0] == Accepted("2.0.0 taken")
+    assert answers[0] == TAKEN
     assert answers.count(None) == 19

@@ -18,6 +18,7 @@ from runherald.alerts.mailer import PATIENCE, MailerProcessor
 from runherald.alerts.outbox import Notice, decided_notices
 from runherald.alerts.rules import builtin_rules
 from runherald.alerts.smtp import CONNECTIONS, Accepted, Delivery, Failed
+from runherald.alerts.stages.deliver import Tried
 from runherald.events import AmlRunStatusChangedEvent, RunHeader, new_event
 from runherald.records import Outgoing, Record, TopicPartition
 from runherald.sinks.rows import BadRecord, Range
@@ -75,15 +76,16 @@ class Server:
     def __init__(self, **answers: list[Delivery]) -> None:
         self.answers = answers
         self.waiting: set[str] = set()
+        self.clock: Callable[[], datetime] = lambda: NOW
         self.asked: list[str] = []
         self.taken: Counter[str] = Counter()
 
-    async def deliver(self, notices: Sequence[Notice]) -> Sequence[Delivery | None]:
-        tried: list[Delivery | None] = []
+    async def deliver(self, notices: Sequence[Notice]) -> Sequence[Tried | None]:
+        tried: list[Tried | None] = []
         for notice in notices:
             # As the real stage does: four are under way when it is found out that nobody is there.
-            gone = len(tried) >= CONNECTIONS and AWAY in tried
-            tried.append(None if gone or notice.notice_id in self.waiting else self.answer(notice))
+            gone = len(tried) >= CONNECTIONS and Tried(AWAY, self.clock()) in tried
+            tried.append(None if gone or notice.notice_id in self.waiting else Tried(self.answer(notice), self.clock()))
         return tried
 
     def answer(self, notice: Notice) -> Delivery:
@@ -109,6 +111,7 @@ class World:
 
     def __init__(self, server: Server, *, max_attempts: int = 12) -> None:
         self.server = server
+        server.clock = lambda: self.now
         self.tables = Tables()
         self.log: list[Record] = []
         self.dead: list[Outgoing] = []
