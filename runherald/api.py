@@ -13,6 +13,10 @@
 | POST /api/v1/runs/{run_id}/cancel | `CancelRequest` | `Intake` |
 | GET /api/v1/notices | | list of `NoticeView` |
 | POST /api/v1/query | `QueryRequest` | `QueryAnswer` |
+| GET /api/v1/dead-letters | processor, error, topic, state, since, until, cursor, limit | `LetterPage` |
+| GET /api/v1/dead-letters/{letter_id} | | `LetterDetail` |
+| POST /api/v1/dead-letters/replay | `ReplayRequest` | `ReplayAnswer` |
+| POST /api/v1/dead-letters/go-on | `GoOnRequest` | `ProcessorStop` |
 | GET /api/v1/status | | `ServerStatus` |
 | GET /api/v1/live | run | server-sent events: `change`, data the id of a run that changed |
 | GET /healthz | | 200 `ok`, or 503 with a reason |
@@ -20,7 +24,7 @@
 
 A read that carries `Runherald-Position` waits until history has passed it, so that a client reads what it wrote; 503 with `Retry-After`
 when that takes too long. An error is `{"error": {"code", "message", "field"}}` with 400 (the caller's fault), 401, 404, 413, or 503.
-With a token set on the server, every call but /healthz needs `Authorization: Bearer TOKEN`.
+Dead letters: `runherald.letters_api`. With a token set on the server, every call but /healthz needs `Authorization: Bearer TOKEN`.
 """
 
 from __future__ import annotations
@@ -33,10 +37,12 @@ from msgspec import Struct
 
 from runherald.errors import InvalidInput
 from runherald.events import ErrorEnvelope, Evidence, PathStep
+from runherald.letters_api import LetterCount, ProcessorStop
 from runherald.records import Position
 
 API = "/api/v1"
 POSITION_HEADER = "Runherald-Position"
+_LONGEST_NUMBER = 19  # digits of 64 bits
 DEFAULT_URL = "http://127.0.0.1:7460"
 
 
@@ -200,7 +206,7 @@ class PartitionStatus(Struct, frozen=True, kw_only=True):
 
 
 class ServerStatus(Struct, frozen=True, kw_only=True):
-    """What the server runs and how far its processors are. `notices` counts notices by state."""
+    """What the server runs and how far its processors are. `notices` counts notices by state, `dead_letters` those that are open."""
 
     version: str
     log: str
@@ -208,6 +214,8 @@ class ServerStatus(Struct, frozen=True, kw_only=True):
     partitions: list[PartitionStatus]
     notices: dict[str, int] = {}
     dead_letters: int = 0
+    letters: list[LetterCount] = []
+    stops: list[ProcessorStop] = []
 
 
 class ApiError(Struct, frozen=True, kw_only=True):
@@ -251,6 +259,10 @@ def latest(positions: Sequence[Position]) -> list[Position]:
 def _parse_position(part: str) -> Position:
     topic, _, rest = part.partition("/")
     partition, _, offset = rest.partition("/")
-    if not topic or not partition.isdecimal() or not offset.isdecimal():
+    if not topic or not _is_number(partition) or not _is_number(offset):
         raise InvalidInput(f"{POSITION_HEADER}: {part[:80]!r} is not of the form topic/partition/offset")
     return Position(topic, int(partition), int(offset))
+
+
+def _is_number(text: str) -> bool:
+    return text.isdecimal() and len(text) <= _LONGEST_NUMBER

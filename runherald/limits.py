@@ -8,7 +8,8 @@ from msgspec import Struct
 class Limits(Struct, frozen=True, kw_only=True):
     """Bounds of names and values, in characters unless said otherwise.
 
-    Source: Azure ML's "resource limits and capacity" (2023-09), except `stack_trace`, `event_bytes`, `metric_text`, `path`, ours.
+    Source: Azure ML's "resource limits and capacity" (2023-09), except `stack_trace`, `event_bytes`, `batch_events`, `metric_text`,
+    `path`, ours.
     """
 
     run_id: int = 256
@@ -30,6 +31,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     path: int = 5_000
     stack_trace: int = 65_536
     event_bytes: int = 1_000_000
+    batch_events: int = 10_000
 
 
 DEFAULT_LIMITS = Limits()

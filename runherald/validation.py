@@ -23,6 +23,7 @@ from runherald.events import (
 from runherald.limits import DEFAULT_LIMITS, Limits
 
 _RUN_ID = re.compile(r"[A-Za-z0-9_.\-]+")
+_STEPS = frozenset({".", ".."})  # clients take them for steps in the path of a URL, so such a run could not be reached
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _MAX_MICROS = 4_102_444_800_000_000  # the year 2100: what DateTime64 in microseconds surely holds
 _MAX_INT = 2**63 - 1
@@ -67,8 +68,8 @@ def check_event(event: Event, limits: Limits = DEFAULT_LIMITS) -> None:
 
 def check_run_id(field: str, run_id: str, limits: Limits = DEFAULT_LIMITS) -> None:
     """Raise `InvalidEvent` unless the text can be a run's id: 1 to 256 letters, digits, `_`, `-`, `.`."""
-    if not run_id or len(run_id) > limits.run_id or not _RUN_ID.fullmatch(run_id):
-        raise InvalidEvent(field, f"a run id has 1 to {limits.run_id} letters, digits, '_', '-' or '.'")
+    if not run_id or len(run_id) > limits.run_id or not _RUN_ID.fullmatch(run_id) or run_id in _STEPS:
+        raise InvalidEvent(field, f"a run id has 1 to {limits.run_id} letters, digits, '_', '-' or '.', and is not '.' or '..'")
 
 
 def check_experiment_name(field: str, name: str, limits: Limits = DEFAULT_LIMITS) -> None:

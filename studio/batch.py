@@ -35,12 +35,15 @@ def read_batch(body: bytes, limits: Limits) -> Batch:
     """Return what a CloudEvents batch holds. A malformed member is refused alone.
 
     Raises:
-        InvalidEvent: the body is no batch at all.
+        InvalidEvent: the body is no batch at all, or one of too many members.
     """
     records: list[Outgoing] = []
     run_ids: set[str] = set()
     rejected: list[Rejected] = []
-    for index, member in enumerate(split_batch(body)):
+    members = split_batch(body)
+    if len(members) > limits.batch_events:
+        raise InvalidEvent("body", f"is a batch of {len(members)} events; at most {limits.batch_events} are taken: send it in parts")
+    for index, member in enumerate(members):
         try:
             event = decode_cloud_event(member)
             check_event(event, limits)
@@ -64,5 +67,5 @@ def _check_size(record: Outgoing) -> None:
 def _id_of(member: Raw) -> str:
     try:
         return _IDENTIFIED.decode(member).id[:256]
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ""

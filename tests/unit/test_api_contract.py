@@ -68,7 +68,20 @@ def test_the_latest_position_of_each_partition_is_enough(positions: list[Positio
     assert set(latest(positions)) <= set(positions)
 
 
-@pytest.mark.parametrize("value", ["x", "topic/0", "topic/a/1", "topic/0/-1", "/0/1", "topic/0/1,nonsense", "topic/0/1/2"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "x",
+        "topic/0",
+        "topic/a/1",
+        "topic/0/-1",
+        "/0/1",
+        "topic/0/1,nonsense",
+        "topic/0/1/2",
+        "topic/0/" + "9" * 5_000,
+        "topic/" + "9" * 20 + "/0",
+    ],
+)
 def test_a_malformed_position_is_refused(value: str) -> None:
     with pytest.raises(InvalidInput, match="Runherald-Position"):
         parse_positions(value)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from runherald.api import RunView, TransitionView
 from runherald.errors import InvalidEvent, InvalidInput, Unreachable
@@ -43,6 +44,20 @@ def test_a_batch_keeps_the_order_of_what_it_takes() -> None:
 def test_what_is_no_batch_is_refused_whole(body: bytes) -> None:
     with pytest.raises(InvalidEvent, match="body"):
         read_batch(body, DEFAULT_LIMITS)
+
+
+def test_a_member_that_is_no_text_is_refused_alone() -> None:
+    member = encode_batch([Teller("r").created()])[1:-1]
+    batch = read_batch(b"[" + member + b', {"id": "\xff\xfe"}, {"id": 1}]', DEFAULT_LIMITS)
+    assert len(batch.records) == 1
+    assert [(refused.index, refused.id) for refused in batch.rejected] == [(1, ""), (2, "")]
+
+
+def test_a_batch_of_too_many_members_is_refused_whole() -> None:
+    small = replace(DEFAULT_LIMITS, batch_events=3)
+    assert len(read_batch(b"[1,1,1]", small).rejected) == 3
+    with pytest.raises(InvalidEvent, match="4 events; at most 3"):
+        read_batch(b"[1,1,1,1]", small)
 
 
 def step(status: str, seconds: float, *, accepted: bool = True) -> TransitionView:

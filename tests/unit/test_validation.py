@@ -162,6 +162,8 @@ def test_what_may_not_be_is_refused_by_its_field(field: str, data: Data, says: s
         ({"run_id": ""}, "runid"),
         ({"run_id": "a/b"}, "runid"),
         ({"run_id": "é"}, "runid"),
+        ({"run_id": "."}, "runid"),
+        ({"run_id": ".."}, "runid"),
         ({"run_id": "r\n"}, "runid"),
         ({"run_id": "x" * 257}, "runid"),
         ({"id": ""}, "id"),
