@@ -141,9 +141,10 @@ def read_letter(record: Record) -> Letter | Mark:
     """
     if record.headers and record.headers[0][0] == _MARK:
         try:
-            return _MARKS.decode(record.value)
+            mark: Mark = _MARKS.decode(record.value)
         except (msgspec.DecodeError, UnicodeDecodeError):
             raise InvalidInput(f"{_MARK}: no mark that this version knows, at offset {record.offset}") from None
+        return mark
     origin, headers = _split(record.headers, _ORIGIN)
     replay, headers = _split(headers, _REPLAY)
     topic, partition, offset, timestamp, processor, reason = origin or (
