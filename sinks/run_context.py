@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from msgspec import Struct
 
@@ -20,6 +20,8 @@ from runherald.sinks.connection import HistoryDatabase
 from runherald.sinks.select import select
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 WAIT_SECONDS = 0.5
 LOG_LINES = 20
@@ -45,28 +47,23 @@ SELECT run_id, text FROM log_lines FINAL WHERE workspace = {workspace:String} AN
 ORDER BY time DESC, number DESC LIMIT {lines:UInt32} BY run_id
 SETTINGS max_execution_time = 2
 """
+_SERIES = """
+SELECT DISTINCT run_id, name, series_id FROM metric_series WHERE workspace = {workspace:String} AND run_id IN {runs:Array(String)}
+ORDER BY run_id, name
+SETTINGS max_execution_time = 2
+"""
 # Not FINAL: a point that is stored twice changes no extreme, and is counted once.
-_METRICS = """
-SELECT run_id, name, last, lowest, highest, last_step, points
-FROM
-(
-    SELECT
-        series_id,
-        argMax(value, (step, time)) AS last,
-        min(value) AS lowest,
-        max(value) AS highest,
-        max(step) AS last_step,
-        uniqExact(step, time, value) AS points
-    FROM metric_points
-    WHERE isFinite(value)
-        AND series_id IN (SELECT series_id FROM metric_series WHERE workspace = {workspace:String} AND run_id IN {runs:Array(String)})
-    GROUP BY series_id
-) AS summaries
-INNER JOIN
-(
-    SELECT DISTINCT run_id, name, series_id FROM metric_series WHERE workspace = {workspace:String} AND run_id IN {runs:Array(String)}
-) AS series USING series_id
-ORDER BY run_id, name LIMIT {metrics:UInt32} BY run_id
+_SUMMARIES = """
+SELECT
+    series_id,
+    argMax(value, (step, time)) AS last,
+    min(value) AS lowest,
+    max(value) AS highest,
+    max(step) AS last_step,
+    uniqExact(step, time, value) AS points
+FROM metric_points
+WHERE isFinite(value) AND series_id IN {series:Array(UInt64)}
+GROUP BY series_id
 SETTINGS max_execution_time = 2
 """
 
@@ -94,7 +91,6 @@ class RunContext(Struct, frozen=True, kw_only=True):
     """What history knows of a run at this moment.
 
     Attributes:
-        revision: of the last transition that is stored; 0 when none is.
         lines: the last lines of its console, in order.
         metrics: by name.
         parent_name: how people call the run's parent.
@@ -102,7 +98,6 @@ class RunContext(Struct, frozen=True, kw_only=True):
         children: how many of its own children have each status.
     """
 
-    revision: int = 0
     lines: tuple[str, ...] = ()
     metrics: tuple[MetricSummary, ...] = ()
     parent_name: str = ""
@@ -127,52 +122,79 @@ class HistoryRunContext:
         # Of its own: queries that hang must not hold the threads that store things.
         self._threads = ThreadPoolExecutor(max_workers=readers, thread_name_prefix="runherald-context")
 
+    async def revisions(self, runs: Collection[RunKey]) -> Mapping[RunKey, int]:
+        """Return how many transitions of each run history knows; nothing when it does not answer in time."""
+        return await self._bounded(self._revisions, runs) or {}
+
     async def load(self, runs: Collection[RunKey]) -> Mapping[RunKey, RunContext]:
         """Return the contexts of some runs: of each, or of none when history did not answer in time."""
+        found = await self._bounded(self._read, runs)
+        if found is None:
+            logger.warning("mails go without metrics and log lines mails=%d run=%s", len(runs), min(run.run_id for run in runs))
+        return found or {}
+
+    async def _bounded(self, read: Callable[[Set[RunKey]], dict[RunKey, T]], runs: Collection[RunKey]) -> dict[RunKey, T] | None:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._wait):
-                return await loop.run_in_executor(self._threads, self._read, frozenset(runs))
-        except (TimeoutError, Unreachable) as error:
-            named = min(run.run_id for run in runs)
-            logger.warning("mails go without metrics and log lines mails=%d run=%s reason=%s", len(runs), named, type(error).__name__)
-            return {}
+                return await loop.run_in_executor(self._threads, read, frozenset(runs))
+        except (TimeoutError, Unreachable):
+            return None
 
-    def _read(self, runs: Set[RunKey]) -> dict[RunKey, RunContext]:
-        workspaces = {run.workspace for run in runs}
-        found: dict[RunKey, RunContext] = {}
-        for workspace in workspaces:
-            found.update(self._read_workspace(workspace, [run for run in runs if run.workspace == workspace]))
+    def _revisions(self, runs: Set[RunKey]) -> dict[RunKey, int]:
+        found: dict[RunKey, int] = {}
+        for workspace, some in _by_workspace(runs):
+            states = self._states(workspace, {run.run_id for run in some})
+            found.update((run, states[run.run_id].revision) for run in some if run.run_id in states)
         return found
 
+    def _states(self, workspace: str, run_ids: Set[str]) -> dict[str, _State]:
+        return {row[0]: _State(*row) for row in select(self._db, _STATES, {"workspace": workspace, "runs": sorted(run_ids)})}
+
+    def _read(self, runs: Set[RunKey]) -> dict[RunKey, RunContext]:
+        return {run: context for workspace, some in _by_workspace(runs) for run, context in self._read_workspace(workspace, some)}
+
     def _read_workspace(self, workspace: str, runs: Sequence[RunKey]) -> Iterator[tuple[RunKey, RunContext]]:
-        own = sorted({run.run_id for run in runs})
-        asked = {"workspace": workspace, "runs": own, "lines": LOG_LINES, "metrics": METRICS}
-        related = {"workspace": workspace, "runs": sorted({*own, *(run.parent_run_id for run in runs if run.parent_run_id)})}
-        states = {row[0]: _State(*row) for row in select(self._db, _STATES, related)}
+        own = {run.run_id for run in runs}
+        related = own | {run.parent_run_id for run in runs if run.parent_run_id}
+        states = self._states(workspace, related)
         families: dict[str, Counter[str]] = {}
-        for parent, status, count in select(self._db, _OTHERS, related):
+        for parent, status, count in select(self._db, _OTHERS, {"workspace": workspace, "runs": sorted(related)}):
             families.setdefault(parent, Counter())[status] = count
         for state in states.values():
             families.setdefault(state.parent_run_id, Counter())[state.status] += 1
         lines: dict[str, list[str]] = {}
-        for run_id, text in select(self._db, _LINES, asked):
+        for run_id, text in select(self._db, _LINES, {"workspace": workspace, "runs": sorted(own), "lines": LOG_LINES}):
             lines.setdefault(run_id, []).append(text)
-        metrics: dict[str, list[MetricSummary]] = {}
-        for run_id, name, last, lowest, highest, last_step, points in select(self._db, _METRICS, asked):
-            summary = MetricSummary(name=name, last=last, lowest=lowest, highest=highest, last_step=last_step, points=points)
-            metrics.setdefault(run_id, []).append(summary)
+        metrics = self._metrics(workspace, own)
         unknown = _State("", "", "", "", 0)
         for run in runs:
             state = states.get(run.run_id, unknown)
             yield (
                 run,
                 RunContext(
-                    revision=state.revision,
                     lines=tuple(reversed(lines.get(run.run_id, ()))),
-                    metrics=tuple(metrics.get(run.run_id, ())),
+                    metrics=tuple(metrics.get(run.run_id, ())[:METRICS]),
                     parent_name=states.get(run.parent_run_id, unknown).display_name,
                     siblings=families.get(run.parent_run_id, Counter()) - Counter({state.status: 1}) if run.parent_run_id else {},
                     children=families.get(run.run_id, {}),
                 ),
             )
+
+    def _metrics(self, workspace: str, run_ids: Set[str]) -> dict[str, list[MetricSummary]]:
+        series = select(self._db, _SERIES, {"workspace": workspace, "runs": sorted(run_ids)})
+        if not series:
+            return {}
+        summaries = {row[0]: row[1:] for row in select(self._db, _SUMMARIES, {"series": [series_id for _, _, series_id in series]})}
+        found: dict[str, list[MetricSummary]] = {}
+        for run_id, name, series_id in series:
+            if series_id in summaries:
+                last, lowest, highest, last_step, points = summaries[series_id]
+                summary = MetricSummary(name=name, last=last, lowest=lowest, highest=highest, last_step=last_step, points=points)
+                found.setdefault(run_id, []).append(summary)
+        return found
+
+
+def _by_workspace(runs: Set[RunKey]) -> Iterator[tuple[str, list[RunKey]]]:
+    for workspace in {run.workspace for run in runs}:
+        yield workspace, [run for run in runs if run.workspace == workspace]

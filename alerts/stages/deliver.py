@@ -51,12 +51,20 @@ class Deliver:
     """Composes and sends. Every attempt is bounded: the context by its source, the rest by the transport."""
 
     def __init__(
-        self, composer: Composer, transport: Transport, context: RunContextSource, clock: Clock, *, at_once: int = CONNECTIONS
+        self,
+        composer: Composer,
+        transport: Transport,
+        context: RunContextSource,
+        clock: Clock,
+        *,
+        at_once: int = CONNECTIONS,
+        busy_seconds: float = BUSY_SECONDS,
     ) -> None:
         self._composer = composer
         self._transport = transport
         self._context = context
         self._clock = clock
+        self._busy_seconds = busy_seconds
         # Composed one by one as connections come free, so that the first mail does not wait for the last to be written.
         self._free = asyncio.Semaphore(at_once)
 
@@ -65,13 +73,24 @@ class Deliver:
 
         None stands for one that was not tried: it waits for history to know its run's end, the server went away, or time was up.
         """
-        contexts = await self._load(notices)
-        batch = _Batch(asyncio.get_running_loop().time() + BUSY_SECONDS)
-        return await asyncio.gather(*(self._deliver(notice, contexts.get(_key(notice)), batch) for notice in notices))
+        ready = await self._settled(notices)
+        contexts = await self._load(ready)
+        batch = _Batch(asyncio.get_running_loop().time() + self._busy_seconds)
+        tried = await asyncio.gather(*(self._deliver(notice, contexts.get(_key(notice)), batch) for notice in ready))
+        by_id = dict(zip((notice.notice_id for notice in ready), tried, strict=True))
+        return [by_id.get(notice.notice_id) for notice in notices]
+
+    async def _settled(self, notices: Sequence[Notice]) -> Sequence[Notice]:
+        now = self._clock()
+        patient = {_key(notice) for notice in notices if may_wait(notice, now)}
+        try:
+            known = await self._context.revisions(patient) if patient else {}
+        except Exception:  # the edge: a mail that waits in vain goes a little later, and that is reported
+            logger.exception("history cannot say how far it is mails=%d", len(notices))
+            known = {}
+        return [notice for notice in notices if not may_wait(notice, now) or settled(notice, known.get(_key(notice), 0), now)]
 
     async def _deliver(self, notice: Notice, context: RunContext | None, batch: _Batch) -> Tried | None:
-        if not settled(notice, context, self._clock()):
-            return None
         async with self._free:
             if batch.over():
                 return None
@@ -88,7 +107,7 @@ class Deliver:
 
     async def _load(self, notices: Sequence[Notice]) -> Mapping[RunKey, RunContext]:
         try:
-            return await self._context.load({_key(notice) for notice in notices})
+            return await self._context.load({_key(notice) for notice in notices}) if notices else {}
         except Exception:  # the edge: what is nice to have must not cost the mail, and is reported
             logger.exception("mails go without metrics and log lines mails=%d", len(notices))
             return {}
@@ -123,16 +142,17 @@ class _Batch:
         self._gone |= isinstance(delivery, Failed) and delivery.fault == "connection"
 
 
-def settled(notice: Notice, context: RunContext | None, now: datetime) -> bool:
-    """Say whether a mail may be written now, so that it holds the last metrics and lines of its run.
+def may_wait(notice: Notice, now: datetime) -> bool:
+    """Say whether a mail may still wait for what its run said last: once, not long, and by no clock behind the one that decided."""
+    return not notice.attempts and timedelta() <= now - notice.decided_time < LONGEST_WAIT
 
-    They are stored beside the transition that it is about, by processors of their own, about as soon as it: a mail waits until history
-    knows that transition and a moment more, and not long. By a clock behind the one that decided nobody can wait.
+
+def settled(notice: Notice, revision: int, now: datetime) -> bool:
+    """Say whether history, knowing so many transitions of a run, surely holds what the run said before the one of the notice.
+
+    Metrics and lines are stored beside the transition by processors of their own, about as soon as it: so a moment more is waited for them.
     """
-    waited = now - notice.decided_time
-    if notice.attempts or not timedelta() <= waited < LONGEST_WAIT:
-        return True
-    return context is not None and context.revision >= notice.transition.revision and waited >= SHORTEST_WAIT
+    return revision >= notice.transition.revision and now - notice.decided_time >= SHORTEST_WAIT
 
 
 def _key(notice: Notice) -> RunKey:

@@ -164,6 +164,7 @@ async def test_without_a_server_each_notice_says_so(history: HistoryDatabase) ->
 async def test_a_mail_does_not_wait_for_history(history: HistoryDatabase, caplog: pytest.LogCaptureFixture) -> None:
     assert await HistoryRunContext(history, wait=0.0).load([RunKey("default", "run-1", "")]) == {}
     assert "mails go without metrics and log lines mails=1 run=run-1" in caplog.text
+    assert await HistoryRunContext(history, wait=0.0).revisions([RunKey("default", "run-1", "")]) == {}
 
 
 async def test_a_run_that_history_has_not_seen_yet_has_an_empty_context(history: HistoryDatabase) -> None:

@@ -14,7 +14,7 @@ from runherald.alerts.message import Composer
 from runherald.alerts.outbox import Notice, decided_notices
 from runherald.alerts.rules import builtin_rules
 from runherald.alerts.smtp import Accepted, Delivery, Failed
-from runherald.alerts.stages.deliver import LONGEST_WAIT, SHORTEST_WAIT, Deliver, Tried, settled
+from runherald.alerts.stages.deliver import LONGEST_WAIT, SHORTEST_WAIT, Deliver, Tried
 from runherald.events import AmlRunStatusChangedEvent, RunHeader, new_event
 from runherald.sinks.run_context import RunContext, RunKey
 from runherald.status import Status
@@ -34,15 +34,20 @@ def notice(number: int = 1) -> Notice:
 
 
 class Known:
-    """History, as it answers; counts how often it is asked."""
+    """History, as it answers; writes down what it is asked. Without a revision it does not answer."""
 
-    def __init__(self, context: RunContext | None) -> None:
-        self.context = context
-        self.asked: list[set[RunKey]] = []
+    def __init__(self, revision: int | None) -> None:
+        self.revision = revision
+        self.asked: list[tuple[str, set[str]]] = []
+
+    async def revisions(self, runs: Collection[RunKey]) -> Mapping[RunKey, int]:
+        self.asked.append(("revisions", {run.run_id for run in runs}))
+        return {} if self.revision is None else dict.fromkeys(runs, self.revision)
 
     async def load(self, runs: Collection[RunKey]) -> Mapping[RunKey, RunContext]:
-        self.asked.append(set(runs))
-        return {} if self.context is None else dict.fromkeys(runs, self.context)
+        assert {(run.workspace, run.parent_run_id) for run in runs} == {("default", "sweep")}
+        self.asked.append(("load", {run.run_id for run in runs}))
+        return {} if self.revision is None else dict.fromkeys(runs, RunContext())
 
 
 class Lines:
@@ -68,9 +73,11 @@ class Lines:
         """Nothing is kept here."""
 
 
-def stage(lines: Lines, context: RunContext | None = None, *, now: datetime = NOW + LONGEST_WAIT) -> tuple[Deliver, Known]:
-    known = Known(context)
-    return Deliver(Composer("herald@example.org"), lines, known, lambda: now, at_once=4), known
+def stage(
+    lines: Lines, revision: int | None = None, *, now: datetime = NOW + LONGEST_WAIT, busy_seconds: float = 60.0
+) -> tuple[Deliver, Known]:
+    known = Known(revision)
+    return Deliver(Composer("herald@example.org"), lines, known, lambda: now, at_once=4, busy_seconds=busy_seconds), known
 
 
 @pytest.mark.parametrize(
@@ -87,24 +94,26 @@ def stage(lines: Lines, context: RunContext | None = None, *, now: datetime = NO
         (2, -3600.0, 0, True),  # decided by a clock that is ahead
     ],
 )
-def test_a_mail_waits_for_its_runs_last_points_and_not_long(revision: int | None, seconds: float, attempts: int, may: bool) -> None:
-    context = None if revision is None else RunContext(revision=revision)
-    assert settled(replace(notice(), attempts=attempts), context, NOW + timedelta(seconds=seconds)) is may
+async def test_a_mail_waits_for_its_runs_last_points_and_not_long(revision: int | None, seconds: float, attempts: int, may: bool) -> None:
+    now = NOW + timedelta(seconds=seconds)
+    deliver, _ = stage(Lines(), revision, now=now)
+    assert await deliver.deliver([replace(notice(), attempts=attempts)]) == [Tried(Accepted("2.0.0 taken"), now) if may else None]
 
 
 async def test_a_batch_asks_history_once_and_sends_a_few_side_by_side() -> None:
     lines = Lines()
-    deliver, known = stage(lines, RunContext(revision=3))
+    deliver, known = stage(lines, 3)
     batch = [notice(number) for number in range(12)]
     assert await deliver.deliver(batch) == [TAKEN] * 12
-    assert known.asked == [{RunKey("default", f"run-{number}", "sweep") for number in range(12)}]
+    assert known.asked == [("load", {f"run-{number}" for number in range(12)})]
     assert lines.most == 4
 
 
-async def test_those_that_wait_leave_the_others_alone() -> None:
+async def test_those_that_wait_leave_the_others_alone_and_are_not_loaded() -> None:
     lines = Lines()
-    deliver, _ = stage(lines, RunContext(revision=2), now=NOW + SHORTEST_WAIT)
+    deliver, known = stage(lines, 2, now=NOW + SHORTEST_WAIT)
     assert await deliver.deliver([notice(1), replace(notice(2), attempts=1)]) == [None, Tried(Accepted("2.0.0 taken"), NOW + SHORTEST_WAIT)]
+    assert known.asked == [("revisions", {"run-1"}), ("load", {"run-2"})]
     assert lines.begun == 1
 
 
@@ -117,9 +126,8 @@ async def test_when_the_server_goes_away_the_rest_of_a_batch_is_not_tried() -> N
     assert lines.begun <= 8
 
 
-async def test_what_a_slow_server_leaves_no_time_for_is_left_to_the_next_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runherald.alerts.stages.deliver.BUSY_SECONDS", 0.0)
-    deliver, _ = stage(Lines())
+async def test_what_a_slow_server_leaves_no_time_for_is_left_to_the_next_batch() -> None:
+    deliver, _ = stage(Lines(), busy_seconds=0.0)
     answers = await deliver.deliver([notice(number) for number in range(20)])
     assert answers[0] == TAKEN
     assert answers.count(None) == 19
