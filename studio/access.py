@@ -1,9 +1,10 @@
-"""Who may send requests: a bearer token, or the cookie that signing in with it gives a browser."""
+"""Who may send requests: a bearer token, or the cookie that signing in with it gives a browser, and no page of another site."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Collection
 from urllib.parse import quote
 
 from starlette.requests import Request
@@ -12,19 +13,27 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from runherald.studio.answers import error_answer, fault_of
 from runherald.studio.errors import Foreign, Unauthorized
+from runherald.studio.hosts import is_from_another_site, is_own_name
 
 COOKIE = "runherald_session"
 _OPEN = ("/healthz", "/sign-in", "/static/", "/vendor/")
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-_OWN_PAGES = frozenset({"same-origin", "none"})
+_UNKNOWN_NAME = (
+    "Host: {!r} is no name that this server knows, and it asks for no token; start it with --public-url and the address that people"
+    " reach it by, or set RUNHERALD_TOKEN"
+)
 
 
 class Access:
-    """Lets requests through that show the token. Without a token set, all but those that pages of other sites send."""
+    """Lets requests through that show the token. Without a token set, all but those that pages of other sites send.
 
-    def __init__(self, app: ASGIApp, token: str) -> None:
+    `names` are those that people reach the server by, besides its addresses and names without a dot.
+    """
+
+    def __init__(self, app: ASGIApp, token: str, names: Collection[str] = ()) -> None:
         self._app = app
         self._token = token
+        self._names = frozenset(names)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer it."""
@@ -37,9 +46,13 @@ class Access:
 
     def _refusal(self, request: Request) -> Response | None:
         # Browsers say where a request comes from; a page of another site may send one, and must not cancel runs with it.
-        if request.method not in _SAFE and request.headers.get("sec-fetch-site", "none") not in _OWN_PAGES:
+        if request.method not in _SAFE and is_from_another_site(request.headers, self._names):
             return error_answer(fault_of(Foreign("another site's page sends this request; only this server's own pages may")))
-        path = request.url.path
+        path: str = request.scope["path"]
+        # With a token set a page that borrows this server's address has nothing to show.
+        host = request.headers.get("host", "")
+        if not self._token and path != "/healthz" and not is_own_name(host, self._names):
+            return error_answer(fault_of(Foreign(_UNKNOWN_NAME.format(host[:80]))))
         if not self._token or path.startswith(_OPEN) or self._shows_token(request):
             return None
         if request.method == "GET" and "text/html" in request.headers.get("accept", ""):

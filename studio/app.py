@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from starlette.applications import Starlette
@@ -22,6 +23,7 @@ from runherald.studio.answers import error_answer, fault_of
 from runherald.studio.blocking import Blocking
 from runherald.studio.cancel_requests import CancelRequests
 from runherald.studio.headers import SafeHeaders
+from runherald.studio.hosts import host_name
 from runherald.studio.live import live_stream
 from runherald.studio.live_look import LiveLook
 from runherald.studio.pages import Pages
@@ -79,7 +81,7 @@ def make_app(parts: ServerParts) -> Starlette:
         middleware=[
             Middleware(SafeHeaders),
             Middleware(RequestTimes, telemetry=telemetry),
-            Middleware(Access, token=parts.token),
+            Middleware(Access, token=parts.token, names=(host_name(parts.public_url), socket.gethostname().lower())),
         ],
         exception_handlers=handlers,
         lifespan=lifespan,

@@ -204,6 +204,9 @@ def test_with_a_token_only_health_is_open(history_database: HistoryDatabase, tmp
 def test_a_page_of_another_site_cannot_write(server: StudioServer) -> None:
     for origin, status in (("cross-site", 403), ("same-site", 403), ("same-origin", 200)):
         assert server.http.post("/api/v1/events", content=b"[]", headers={"Sec-Fetch-Site": origin}).status_code == status
+    # Over plain HTTP to another machine a browser says no more than this.
+    for origin, status in (("http://evil.example", 403), ("null", 403), ("http://127.0.0.1:1", 403), (server.url, 200)):
+        assert server.http.post("/api/v1/events", content=b"[]", headers={"Origin": origin}).status_code == status, origin
 
 
 def test_the_feed_tells_of_a_run_that_changes(server: StudioServer) -> None:
