@@ -6,11 +6,12 @@ Nothing is sent here. Each decision is an event of the alerts topic and a row of
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 import msgspec
 
-from runherald.alerts.decisions import decide
+from runherald.alerts.decisions import MAX_AGE, decide
 from runherald.alerts.events import AlertDecided
 from runherald.alerts.intake import Intake, RangeWriter
 from runherald.alerts.rules import Rules
@@ -41,8 +42,9 @@ class AlertingProcessor:
     name = NAME
     topics: tuple[str, ...] = (STATUS,)
 
-    def __init__(self, rules: Rules, writer: RangeWriter, clock: Clock) -> None:
+    def __init__(self, rules: Rules, writer: RangeWriter, clock: Clock, *, max_age: timedelta = MAX_AGE) -> None:
         self._rules = rules
+        self._max_age = max_age
         self._clock = clock
         self._intake = Intake(writer, NAME)
         self._rows: dict[TopicPartition, list[tuple[Any, ...]]] = {}
@@ -66,7 +68,7 @@ class AlertingProcessor:
             except InvalidEvent as error:
                 outgoing.append(self._intake.bury(record, str(error)))
                 continue
-            for decision in decide(self._rules, transition, self._clock()):
+            for decision in decide(self._rules, transition, self._clock(), self._max_age):
                 outgoing.append(to_outgoing(decision, ALERTS))
                 self._rows.setdefault(record.topic_partition, []).append(_row(record, decision))
         return outgoing
@@ -79,9 +81,11 @@ class AlertingProcessor:
         return letters
 
 
-def alerting_processor(db: HistoryDatabase, rules: Rules, clock: Clock, *, retry: Retry | None = None) -> AlertingProcessor:
+def alerting_processor(
+    db: HistoryDatabase, rules: Rules, clock: Clock, *, max_age: timedelta = MAX_AGE, retry: Retry | None = None
+) -> AlertingProcessor:
     """Return the processor that decides by these rules."""
-    return AlertingProcessor(rules, TableWriter(db, NAME, clock, retry=retry), clock)
+    return AlertingProcessor(rules, TableWriter(db, NAME, clock, retry=retry), clock, max_age=max_age)
 
 
 def _transition(record: Record) -> Event:

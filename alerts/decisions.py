@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import groupby
 
 from runherald.alerts.events import AlertDecided, DecidedNotice, decision_event, notice_id
 from runherald.alerts.rules import Rules
+from runherald.alerts.stages.age import Age
 from runherald.alerts.stages.candidate import Candidate, Stage
 from runherald.alerts.stages.deduplicate import Deduplicate
 from runherald.alerts.stages.route import Route
 from runherald.events import AmlRunStatusChangedEvent, Event
 
+MAX_AGE = timedelta(days=1)
+"""Nobody is told of what happened longer ago than this."""
 
-def decide(rules: Rules, transition: Event, now: datetime) -> list[Event]:
+
+def decide(rules: Rules, transition: Event, now: datetime, max_age: timedelta = MAX_AGE) -> list[Event]:
     """Return an `AlertDecided` for each rule that an accepted transition meets, in the order of the rules."""
-    stages: tuple[Stage, ...] = (Route(rules), Deduplicate())
+    stages: tuple[Stage, ...] = (Route(rules), Deduplicate(), Age(now, max_age))
     candidates: Iterable[Candidate] = ()
     for stage in stages:
         candidates = stage.apply(transition, tuple(candidates))

@@ -44,6 +44,7 @@ class Mail(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         to: whom the built-in rule tells.
         timeout_seconds: of one attempt.
         max_attempts: after so many a notice is given up, and says so.
+        max_age_hours: of what happened longer ago nobody is told.
     """
 
     smtp: str = ""
@@ -51,6 +52,7 @@ class Mail(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     to: tuple[str, ...] = ()
     timeout_seconds: float = 30.0
     max_attempts: int = 12
+    max_age_hours: float = 24.0
 
     def __repr__(self) -> str:
         return _repr("Mail", self, "mail.")

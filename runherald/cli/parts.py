@@ -13,15 +13,22 @@ from runherald.errors import SettingsError
 from runherald.records import Processor, TopicPartition
 from runherald.settings import Mail, Settings
 from runherald.sinks.connection import HistoryDatabase
+from runherald.sinks.dead_letter_ledger import DeadLetterLedger
 from runherald.sinks.migrate import unapplied
 from runherald.sinks.queries import HistoryReader
 from runherald.status import Status
+from runherald.streams.dead_letter_limit import DEFAULT_LIMIT, Counted, Recalled
+from runherald.streams.dead_letters import dead_letters_processor
 from runherald.streams.history import history_processor
 from runherald.streams.leases import ActiveRun, LeasesProcessor
+from runherald.streams.limited_processor import LimitedProcessor, Recall
 from runherald.streams.logs import logs_processor
 from runherald.streams.metrics import metrics_processor
 
 Factory = Callable[[], Processor]
+
+UNLIMITED = frozenset({"leases", "dead-letters"})
+"""Processors that make no dead letters."""
 
 
 def open_history(settings: Settings) -> HistoryDatabase:
@@ -51,14 +58,33 @@ def processors(
 ) -> Mapping[str, Factory]:
     """Return how each processor is made, by name. `history` is asked when one is made, in the process where it will run."""
     grace = timedelta(seconds=settings.leases.grace_seconds)
+    max_age = timedelta(hours=mail.max_age_hours)
     return {
         "history": lambda: history_processor(history(), system_clock),
         "metrics": lambda: metrics_processor(history(), system_clock),
         "logs": lambda: logs_processor(history(), system_clock),
         "leases": lambda: LeasesProcessor(_active_runs(HistoryReader(history())), clock=system_clock, grace=grace),
-        "alerting": lambda: alerting_processor(history(), rules, system_clock),
+        "alerting": lambda: alerting_processor(history(), rules, system_clock, max_age=max_age),
         "mailer": lambda: mailer_processor(history(), mail, system_clock, public_url=public_url),
+        "dead-letters": lambda: dead_letters_processor(history(), system_clock),
     }
+
+
+def limited(factories: Mapping[str, Factory], history: Callable[[], HistoryDatabase]) -> Mapping[str, Factory]:
+    """Return the same processors, each of which stops when too many of its records become dead letters."""
+
+    def factory_of(name: str, factory: Factory) -> Factory:
+        return lambda: LimitedProcessor(factory(), _recall(DeadLetterLedger(history(), name)), system_clock)
+
+    return {name: factory if name in UNLIMITED else factory_of(name, factory) for name, factory in factories.items()}
+
+
+def _recall(ledger: DeadLetterLedger) -> Recall:
+    async def recall(partitions: Collection[TopicPartition]) -> Recalled:
+        last = await ledger.last(partitions, DEFAULT_LIMIT.window)
+        return Recalled([Counted(records, dead) for records, dead in reversed(last.ranges)], last.allowed)
+
+    return recall
 
 
 def _active_runs(reader: HistoryReader) -> Callable[[Collection[TopicPartition]], Iterable[ActiveRun]]:

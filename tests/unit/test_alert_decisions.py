@@ -55,6 +55,18 @@ def step(status: Status, seconds: int, attempt: int = 1) -> PathStep:
 LOST = (step(Status.RUNNING, 90), step(Status.NOT_RESPONDING, 30))
 
 
+def test_nobody_is_told_of_what_happened_long_before_it_was_heard_of() -> None:
+    rules = builtin_rules([ME])
+    ages = {timedelta(hours=23): "notify", timedelta(hours=25): "suppress"}
+    for age, decision in ages.items():
+        [decided] = map(data_of, decide(rules, transition(), NOW + age))
+        assert decided.decision == decision
+    [notice] = decided.notices
+    assert notice.suppressed
+    assert notice.reason == "too_old: it happened 1 d 1 h before this was decided, and mails are for what is new (mail.max_age_hours)"
+    assert data_of(decide(rules, transition(), NOW + timedelta(hours=25), timedelta(days=2))[0]).decision == "notify"
+
+
 @pytest.mark.parametrize(
     ("event", "rule"),
     [
