@@ -11,8 +11,10 @@ from msgspec import Struct, field
 from runherald.api import ServerStatus
 from runherald.clock import Clock, system_clock
 from runherald.limits import DEFAULT_LIMITS, Limits
+from runherald.sinks.dead_letters import DeadLetterReader
 from runherald.sinks.guard.guard import QueryGuard
 from runherald.sinks.queries import HistoryReader
+from runherald.streams.letter_trial import LetterTrial
 from runherald.streams.log import Log
 from runherald.studio.live import LiveFeed
 
@@ -33,6 +35,7 @@ class ServerParts(Struct, frozen=True, kw_only=True):
     """The parts of a server.
 
     Attributes:
+        trial: says which dead letters would be refused again.
         status: blocks; what the server runs and how far it is.
         ailment: blocks; why the server is not healthy, or empty. That history answers is checked apart from it.
         token: what callers must show; empty for none.
@@ -45,6 +48,8 @@ class ServerParts(Struct, frozen=True, kw_only=True):
 
     log: Log
     reader: HistoryReader
+    letters: DeadLetterReader
+    trial: LetterTrial
     guard: QueryGuard
     status: Callable[[], ServerStatus]
     ailment: Callable[[], str] = nothing_wrong

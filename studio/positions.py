@@ -14,9 +14,9 @@ from runherald.records import Position, TopicPartition
 from runherald.streams.log import Log, group_of
 from runherald.studio.blocking import Blocking
 from runherald.studio.errors import NotYet
-from runherald.topics import EVENTS, LOGS, METRICS
+from runherald.topics import DEAD_LETTERS, EVENTS, LOGS, METRICS
 
-PROCESSORS = {EVENTS: "history", METRICS: "metrics", LOGS: "logs"}
+PROCESSORS = {EVENTS: "history", METRICS: "metrics", LOGS: "logs", DEAD_LETTERS: "dead-letters"}
 """Who stores the records of a topic. An offset is committed after its rows are stored, so a committed one can be read."""
 
 _FIRST_PAUSE = 0.004

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+
+from msgspec.structs import replace
 
 from runherald.api import PartitionStatus, ServerStatus
+from runherald.letters_api import ProcessorStop
+from runherald.sinks.dead_letters import DeadLetterReader
 from runherald.sinks.queries import HistoryReader
+from runherald.streams.limited_processor import remedy
 from runherald.streams.log import Log, group_of
-from runherald.topics import DEAD_LETTERS
 
 
 class LogStatus:
@@ -17,10 +21,19 @@ class LogStatus:
     """
 
     def __init__(
-        self, log: Log, reader: HistoryReader, processors: Mapping[str, tuple[str, ...]], *, version: str, log_url: str, history_url: str
+        self,
+        log: Log,
+        reader: HistoryReader,
+        letters: DeadLetterReader,
+        processors: Mapping[str, tuple[str, ...]],
+        *,
+        version: str,
+        log_url: str,
+        history_url: str,
     ) -> None:
         self._log = log
         self._reader = reader
+        self._letters = letters
         self._processors = processors
         self._version = version
         self._log_url = log_url
@@ -29,7 +42,7 @@ class LogStatus:
     def __call__(self) -> ServerStatus:
         """Return the status now."""
         topics = sorted({topic for own in self._processors.values() for topic in own})
-        begins, ends = self._log.begin_offsets([*topics, DEAD_LETTERS]), self._log.end_offsets([*topics, DEAD_LETTERS])
+        begins, ends = self._log.begin_offsets(topics), self._log.end_offsets(topics)
         partitions = []
         for name, own in self._processors.items():
             # Without a commit a group begins at what is kept.
@@ -46,11 +59,25 @@ class LogStatus:
                             lag=max(0, end - committed[at]),
                         )
                     )
+        letters = self._letters.counts()
         return ServerStatus(
             version=self._version,
             log=self._log_url,
             history=self._history_url,
             partitions=partitions,
             notices=self._reader.notice_balance(),
-            dead_letters=sum(end - begins[at] for at, end in ends.items() if at.topic == DEAD_LETTERS),
+            dead_letters=sum(count.open for count in letters),
+            letters=letters,
+            stops=standing(self._letters.stops(), partitions),
         )
+
+
+def standing(stops: Sequence[ProcessorStop], partitions: Collection[PartitionStatus]) -> list[ProcessorStop]:
+    """Return the stops that still hold, each with what to do: those of processors that have not passed the record before which they
+    stopped."""
+    passed = {(part.processor, part.topic, part.partition): part.committed for part in partitions}
+    return [
+        replace(stop, remedy=f"start {stop.processor} again" if stop.allowed else remedy(stop.processor))
+        for stop in stops
+        if passed.get((stop.processor, stop.topic, stop.partition), 0) <= stop.offset
+    ]

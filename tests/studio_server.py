@@ -20,18 +20,21 @@ from runherald.clock import Clock, system_clock
 from runherald.events import Event
 from runherald.records import Processor
 from runherald.sinks.connection import HistoryDatabase
+from runherald.sinks.dead_letters import DeadLetterReader
 from runherald.sinks.guard.guard import QueryGuard
 from runherald.sinks.migrate import migrate
 from runherald.sinks.queries import HistoryReader
+from runherald.streams.dead_letters import dead_letters_processor
 from runherald.streams.embedded_log import EmbeddedLog
 from runherald.streams.embedded_runner import EmbeddedRunner
 from runherald.streams.history import history_processor
+from runherald.streams.letter_trial import LetterTrial
 from runherald.streams.logs import logs_processor
 from runherald.streams.metrics import metrics_processor
 from runherald.studio.app import make_app
 from runherald.studio.parts import ServerParts
 from runherald.studio.server_status import LogStatus
-from runherald.topics import EVENTS, LOGS, METRICS
+from runherald.topics import DEAD_LETTERS, EVENTS, LOGS, METRICS
 from runherald.wire import CONTENT_TYPE, encode_batch
 
 
@@ -54,14 +57,24 @@ class StudioServer:
             "history": lambda: history_processor(db, clock),
             "metrics": lambda: metrics_processor(db, clock),
             "logs": lambda: logs_processor(db, clock),
+            "dead-letters": lambda: dead_letters_processor(db, clock),
         }
         self._runner = EmbeddedRunner(self.log, factories)
         self._processing = processing
         self._guard = QueryGuard.open(db)
-        reader = HistoryReader(db, clock)
-        topics = {"history": (EVENTS,), "metrics": (METRICS,), "logs": (LOGS,)}
-        status = LogStatus(self.log, reader, topics, version="test", log_url="embedded", history_url=db.url_for_humans)
-        self.parts = ServerParts(log=self.log, reader=reader, guard=self._guard, status=status, clock=clock, **settings)
+        reader, letters = HistoryReader(db, clock), DeadLetterReader(db)
+        topics = {"history": (EVENTS,), "metrics": (METRICS,), "logs": (LOGS,), "dead-letters": (DEAD_LETTERS,)}
+        status = LogStatus(self.log, reader, letters, topics, version="test", log_url="embedded", history_url=db.url_for_humans)
+        self.parts = ServerParts(
+            log=self.log,
+            reader=reader,
+            letters=letters,
+            trial=LetterTrial(factories),
+            guard=self._guard,
+            status=status,
+            clock=clock,
+            **settings,
+        )
         self.app: Starlette = make_app(self.parts)
         self._listener = socket.create_server(("127.0.0.1", port))
         self.port = int(self._listener.getsockname()[1])

@@ -16,29 +16,40 @@ from types import FrameType
 import uvicorn
 from msgspec.structs import replace
 
-from runherald.cli.parts import check_schema, open_history, processors, rules_of
+from runherald.cli.parts import check_schema, limited, open_history, processors, rules_of
 from runherald.cli.serving import PROCESSORS
 from runherald.deploy.mail_catcher import MailCatcher
 from runherald.errors import InvalidInput
 from runherald.settings import Settings, without_password
 from runherald.sinks.connection import HistoryDatabase
+from runherald.sinks.dead_letters import DeadLetterReader
 from runherald.sinks.guard.guard import QueryGuard
 from runherald.sinks.migrate import migrate
 from runherald.sinks.queries import HistoryReader
+from runherald.streams.dead_letter_limit import NO_LIMIT
 from runherald.streams.embedded_runner import EmbeddedRunner
+from runherald.streams.letter_trial import LetterTrial
 from runherald.streams.log import open_log
 from runherald.studio.app import make_app
 from runherald.studio.live import LiveFeed
 from runherald.studio.parts import ServerParts
 from runherald.studio.server_status import LogStatus
-from runherald.topics import ALERTS, EVENTS, LOGS, METRICS, STATUS
+from runherald.topics import ALERTS, DEAD_LETTERS, EVENTS, LOGS, METRICS, STATUS
 
 logger = logging.getLogger(__name__)
 
 ABOUT = "server.json"
 """File in the data folder that says where a server answers, while it does."""
 
-_TOPICS = {"history": (EVENTS,), "metrics": (METRICS,), "logs": (LOGS,), "leases": (EVENTS,), "alerting": (STATUS,), "mailer": (ALERTS,)}
+_TOPICS = {
+    "history": (EVENTS,),
+    "metrics": (METRICS,),
+    "logs": (LOGS,),
+    "leases": (EVENTS,),
+    "alerting": (STATUS,),
+    "mailer": (ALERTS,),
+    "dead-letters": (DEAD_LETTERS,),
+}
 _GRACE_SECONDS = 5
 
 
@@ -58,19 +69,23 @@ def serve(settings: Settings, *, catch_mail: bool) -> int:
             catcher = stack.enter_context(MailCatcher(mails))
             mail = replace(mail, smtp=catcher.url)
         runner = None
+        made = processors(settings, lambda: history, rules, mail=mail, public_url=public_url)
         if settings.log == "embedded" or settings.history == "embedded":
-            made = processors(settings, lambda: history, rules, mail=mail, public_url=public_url)
-            runner = EmbeddedRunner(log, made)
+            runner = EmbeddedRunner(log, limited(made, lambda: history), limit=NO_LIMIT)
         reader = HistoryReader(history)
+        letters = DeadLetterReader(history)
         live = LiveFeed()
         guard = stack.enter_context(closing(QueryGuard.open(history, settings.query_history)))
         parts = ServerParts(
             log=log,
             reader=reader,
+            letters=letters,
+            trial=LetterTrial(made),
             guard=guard,
             status=LogStatus(
                 log,
                 reader,
+                letters,
                 {name: _TOPICS[name] for name in PROCESSORS},
                 version=version("runherald"),
                 log_url=settings.log,

@@ -69,7 +69,7 @@ def test_every_read_of_the_api_answers_in_its_form(server: StudioServer) -> None
     reply = server.http.post("/api/v1/query", json={"query": "SELECT run_id FROM runs ORDER BY run_id"})
     assert reply.json()["rows"] == [["c"], ["p"]]
     status = msgspec.convert(server.get("/api/v1/status"), ServerStatus)
-    assert {partition.processor for partition in status.partitions} == {"history", "metrics", "logs"}
+    assert {partition.processor for partition in status.partitions} == {"history", "metrics", "logs", "dead-letters"}
     assert server.http.get("/healthz").text == "ok"
 
 
