@@ -31,6 +31,7 @@ from runherald.studio.parts import ServerParts
 from runherald.studio.positions import Positions
 from runherald.studio.reads import Reads
 from runherald.studio.telemetry import RequestTimes, Telemetry
+from runherald.studio.user_queries import UserQueries
 from runherald.studio.writes import Writes
 
 logger = logging.getLogger(__name__)
@@ -42,14 +43,15 @@ _READERS = 8
 def make_app(parts: ServerParts) -> Starlette:
     """Return the application. `parts.live.close()` ends its streams; call it when the server is to stop.
 
-    Intake and reads have threads of their own: slow reads never delay what is being written.
+    Intake, reads and users' queries have threads of their own: slow reads never delay what is being written, nor queries the pages.
     """
     writing, reading = Blocking(_WRITERS), Blocking(_READERS)
     telemetry = Telemetry(parts.status, parts.live.count)
     positions = Positions(parts.log, reading, wait_seconds=parts.position_wait)
     writes = Writes(parts, writing, positions, CancelRequests(parts.reader, reading, positions), telemetry)
-    reads = Reads(parts, reading, positions, telemetry)
-    pages = Pages(parts, reading, reads, writes)
+    queries = UserQueries(parts.guard)
+    reads = Reads(parts, reading, positions, telemetry, queries)
+    pages = Pages(parts, reading, reads, writes, queries)
     look = LiveLook(parts.live, parts.reader, reading, interval=parts.live_interval)
 
     @contextlib.asynccontextmanager

@@ -6,7 +6,8 @@ InvalidInput
 ├── Foreign             another site's page sends the request (403)
 └── TooLarge            the body is above the bound (413)
 Unreachable
-└── NotYet              history has not passed the caller's position in time (503)
+├── NotYet              history has not passed the caller's position in time (503)
+└── Busy                too many ask for the same at once (503)
 """
 
 from __future__ import annotations
@@ -32,3 +33,7 @@ class TooLarge(InvalidInput):
 
 class NotYet(Unreachable):
     """History has not passed the caller's position in time."""
+
+
+class Busy(Unreachable):
+    """Too many ask for the same at once."""

@@ -28,12 +28,14 @@ from runherald.studio.mails import MailFolder
 from runherald.studio.parts import ServerParts
 from runherald.studio.reads import Reads, run_filter
 from runherald.studio.timeline import WIDTH, segments
+from runherald.studio.user_queries import UserQueries
 from runherald.studio.writes import Writes
 
 PAGE_RUNS = 50
 FIRST_CHILDREN = 6
 CHART_CHILDREN = 12
 LOG_TAIL = 60
+PAGE_CELLS = 10_000
 EXAMPLES = (
     "SELECT experiment, status, count() AS runs FROM runs GROUP BY experiment, status ORDER BY runs DESC",
     "SELECT r.display_name, r.status, max(m.value) AS best FROM metrics AS m JOIN runs AS r ON r.run_id = m.run_id\n"
@@ -53,12 +55,13 @@ class ListedRun(Struct, frozen=True):
 class Pages:
     """Answers with pages."""
 
-    def __init__(self, parts: ServerParts, blocking: Blocking, reads: Reads, writes: Writes) -> None:
+    def __init__(self, parts: ServerParts, blocking: Blocking, reads: Reads, writes: Writes, queries: UserQueries) -> None:
         self._parts = parts
         self._reader = parts.reader
         self._blocking = blocking
         self._reads = reads
         self._writes = writes
+        self._queries = queries
         self._mails = MailFolder(parts.mail_folder) if parts.mail_folder is not None else None
         self._environment = _environment()
 
@@ -105,10 +108,10 @@ class Pages:
         fault = ""
         if text.strip():
             try:
-                answer = await self._blocking(self._reads.query, QueryRequest(query=text))
+                answer = await self._queries.answer(QueryRequest(query=text))
             except RunheraldError as error:
                 fault = str(error)
-        return self._page("query.html", text=text, answer=answer, fault=fault, views=USER_VIEWS, examples=EXAMPLES)
+        return await self._blocking(self._query, text, answer, fault)
 
     async def sign_in(self, request: Request) -> Response:
         """Show the form for the token, or take it and give the browser a cookie that proves it."""
@@ -125,6 +128,10 @@ class Pages:
         secure = self._parts.public_url.startswith("https://")
         answer.set_cookie(COOKIE, session_of(self._parts.token), httponly=True, samesite="strict", secure=secure)
         return answer
+
+    def render(self, template: str, **values: Any) -> Response:
+        """Return a page of a template, for calls that have pages of their own."""
+        return self._page(template, **values)
 
     def fault(self, fault: Fault) -> Response:
         """Return an error as a page."""
@@ -169,6 +176,10 @@ class Pages:
             may_cancel=status is not None and may_follow(status, Status.CANCEL_REQUESTED),
             bar_width=WIDTH,
         )
+
+    def _query(self, text: str, answer: QueryAnswer | None, fault: str) -> Response:
+        rows = answer.rows[: max(1, PAGE_CELLS // max(1, len(answer.columns)))] if answer else []
+        return self._page("query.html", text=text, answer=answer, rows=rows, fault=fault, views=USER_VIEWS, examples=EXAMPLES)
 
     def _charts(self, run: RunView) -> Any:
         children = self._reader.children(run.run_id)[:CHART_CHILDREN]

@@ -8,7 +8,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from runherald.api import QueryAnswer, QueryRequest, RunView
+from runherald.api import QueryRequest, RunView
 from runherald.errors import InvalidInput, RunheraldError
 from runherald.sinks.queries import RunFilter
 from runherald.studio.answers import RETRY_AFTER, json_answer
@@ -16,14 +16,16 @@ from runherald.studio.blocking import Blocking
 from runherald.studio.parts import ServerParts
 from runherald.studio.positions import Positions
 from runherald.studio.telemetry import CONTENT_TYPE, Telemetry
+from runherald.studio.user_queries import UserQueries
 from runherald.studio.writes import no_run, read_struct
 
 
 class Reads:
     """Answers from history."""
 
-    def __init__(self, parts: ServerParts, blocking: Blocking, positions: Positions, telemetry: Telemetry) -> None:
+    def __init__(self, parts: ServerParts, blocking: Blocking, positions: Positions, telemetry: Telemetry, queries: UserQueries) -> None:
         self._parts = parts
+        self._queries = queries
         self._reader = parts.reader
         self._blocking = blocking
         self._positions = positions
@@ -81,16 +83,7 @@ class Reads:
         """Answer a user's query."""
         asked = await read_struct(request, QueryRequest)
         await self._positions.wait_for_request(request)
-        return json_answer(await self._blocking(self.query, asked))
-
-    def query(self, asked: QueryRequest) -> QueryAnswer:
-        """Return the answer to a user's query; blocks.
-
-        Raises:
-            QueryRefused: it may not run.
-            QueryFailed: the engine did not finish it.
-        """
-        return self._parts.guard.run(self._parts.guard.check(asked.query, asked.language))
+        return json_answer(await self._queries.answer(asked))
 
     async def show_status(self, request: Request) -> Response:
         """Answer what the server runs and how far it is."""

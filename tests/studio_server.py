@@ -21,6 +21,7 @@ from runherald.events import Event
 from runherald.records import Processor
 from runherald.sinks.connection import HistoryDatabase
 from runherald.sinks.dead_letters import DeadLetterReader
+from runherald.sinks.guard.answer import QueryLimits
 from runherald.sinks.guard.guard import QueryGuard
 from runherald.sinks.migrate import migrate
 from runherald.sinks.queries import HistoryReader
@@ -49,6 +50,7 @@ class StudioServer:
         clock: Clock = system_clock,
         port: int = 0,
         processing: bool = True,
+        query_limits: QueryLimits | None = None,
         **settings: Any,
     ) -> None:
         migrate(db)
@@ -61,7 +63,7 @@ class StudioServer:
         }
         self._runner = EmbeddedRunner(self.log, factories)
         self._processing = processing
-        self._guard = QueryGuard.open(db)
+        self._guard = QueryGuard.open(db, limits=query_limits)
         reader, letters = HistoryReader(db, clock), DeadLetterReader(db)
         topics = {"history": (EVENTS,), "metrics": (METRICS,), "logs": (LOGS,), "dead-letters": (DEAD_LETTERS,)}
         status = LogStatus(self.log, reader, letters, topics, version="test", log_url="embedded", history_url=db.url_for_humans)

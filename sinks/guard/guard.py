@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import threading
+from concurrent.futures import Future
 from typing import Literal, Protocol, Self
 
 import clickhouse_connect
@@ -21,11 +23,15 @@ from runherald.sinks.guard.server_runner import ServerRunner, is_trial_gateway
 from runherald.sinks.guard.views import USER_VIEWS
 from runherald.sinks.guard.vocabulary import Vocabulary, read_vocabulary
 
+log = logging.getLogger(__name__)
+
 _QUERIES_OFF = (
     "queries are off: history is on a server, and query_history does not say whom to ask as; "
     "make a user with the statements that `runherald migrate` prints, and give its address"
 )
 _AT_ONCE = 2
+_LATE_SECONDS = 6.0
+"""How long after its time a query's caller is told that it does not end: the runners' own grace, and a little."""
 
 
 class QueryRunner(Protocol):
@@ -52,12 +58,14 @@ class QueryGuard:
         database: str,
         limits: QueryLimits,
         at_once: int,
+        late_seconds: float = _LATE_SECONDS,
     ) -> None:
         self._parser = parser
         self._vocabulary = vocabulary
         self._runner = runner
         self._database = database
         self._limits = limits
+        self._late_seconds = late_seconds
         self._gate = threading.BoundedSemaphore(at_once)
 
     @classmethod
@@ -106,17 +114,34 @@ class QueryGuard:
             patience: seconds to wait for other queries to end; None for as long as one may run.
 
         Raises:
-            QueryFailed: the engine refused it, a limit ended it, or too many run already.
+            QueryFailed: the engine refused it, a limit ended it, too many run already, or it cannot be ended: the engine looks at the time
+                between steps, and some steps are long. Such a query keeps its place until it ends, and its caller goes on.
             Unreachable: the server does not answer.
         """
         if type(query) is not CheckedQuery:
             raise TypeError("run takes what check returned")
         if not self._gate.acquire(timeout=self._limits.seconds if patience is None else patience):
             raise QueryFailed("other queries are running and did not end in time; try again")
+        answer: Future[QueryAnswer] = Future()
+        threading.Thread(target=self._run, args=(query, answer), name="runherald-query", daemon=True).start()
         try:
-            return self._runner.run(query, self._limits)
-        finally:
+            return answer.result(self._limits.seconds + self._late_seconds)
+        except TimeoutError:
+            log.warning("event=query_does_not_end seconds=%g views=%s", self._limits.seconds, ",".join(query.views))
+            raise QueryFailed(
+                f"the query took longer than {self._limits.seconds:g} s and cannot be ended yet; do less in one row"
+            ) from None
+
+    def _run(self, query: CheckedQuery, answer: Future[QueryAnswer]) -> None:
+        """Run a query in a place of the gate, which is free again when it has ended."""
+        try:
+            found = self._runner.run(query, self._limits)
+        except BaseException as error:
             self._gate.release()
+            answer.set_exception(error)
+        else:
+            self._gate.release()
+            answer.set_result(found)
 
     def close(self) -> None:
         """Close the connections."""

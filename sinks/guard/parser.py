@@ -57,7 +57,7 @@ class QueryParser:
         The tree is that of the canonical text and not of the user's, so what is checked and what is run cannot differ.
 
         Raises:
-            QueryRefused: it is empty, too long, holds NUL, or is not one query that the engine can read.
+            QueryRefused: it is empty, too long, holds NUL or bytes that are no UTF-8, or is not one query that the engine can read.
             Unreachable: the engine does not answer.
         """
         _check_text(text)
@@ -74,6 +74,8 @@ class QueryParser:
             return Parsed(answer.text, msgspec.json.decode(answer.tree, type=dict[str, Any]))
         except RecursionError as error:
             raise QueryRefused("the query is nested too deep; make it flatter") from error
+        except UnicodeDecodeError as error:
+            raise QueryRefused("the query holds bytes that are no UTF-8, such as '\\xff'; write them with unhex") from error
 
     def close(self) -> None:
         """Close the connection."""

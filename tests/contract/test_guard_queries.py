@@ -56,6 +56,11 @@ ANSWERS: dict[str, tuple[str, list[list[Any]]]] = {
     "IN values": ("SELECT count() FROM runs WHERE (experiment, status) IN (('digits', 'Failed'), ('speech', 'Completed'))", [[2]]),
     "IN a WITH": ("WITH bad AS (SELECT run_id FROM runs WHERE status = 'Failed') SELECT name FROM runs WHERE run_id IN bad", [["lr 0.5"]]),
     "IN a WITH value": ("WITH ['r1', 'r2'] AS wanted SELECT count() FROM runs WHERE run_id IN wanted", [[2]]),
+    "casts to other types": (
+        "SELECT CAST('1.5' AS Nullable(Float64)), '7'::Int8, accurateCastOrNull('x', 'UInt8'), DATE '2026-01-02' < now()",
+        [[1.5, 7, None, 1]],
+    ),
+    "an aggregate over an array": ("SELECT arrayReduce('quantile(0.5)', [1, 2, 3]), arrayReduce('sumIf', [1, 2], [0, 1])", [[2, 2]]),
     "exists": ("SELECT EXISTS(SELECT 1 FROM runs WHERE status = 'Failed')", [[1]]),
     "WITH": ("WITH last AS (SELECT run_id, max(step) AS s FROM metrics GROUP BY run_id) SELECT sum(s) FROM last", [[8]]),
     "WITH of WITH": ("WITH a AS (SELECT 1 AS x), b AS (SELECT x + 1 AS y FROM a) SELECT y FROM b", [[2]]),

@@ -193,6 +193,21 @@ def test_only_so_many_queries_run_at_once(guarded_history: HistoryDatabase, guar
     narrow.close()
 
 
+def test_a_query_that_cannot_be_ended_holds_its_place_and_not_its_caller(guarded_history: HistoryDatabase, guard: QueryGuard) -> None:
+    query = guard.check("SELECT 1")
+    held = HeldRunner()
+    limits = QueryLimits(seconds=0.05)
+    parser = QueryParser(guarded_history.new_client())
+    narrow = QueryGuard(parser, Vocabulary([], []), held, database=guarded_history.database, limits=limits, at_once=1, late_seconds=0.05)
+    with pytest.raises(QueryFailed, match="cannot be ended"):
+        narrow.run(query)
+    with pytest.raises(QueryFailed, match="other queries are running"):
+        narrow.run(query, patience=0.01)
+    held.let_go.set()
+    assert narrow.run(query, patience=20).rows == []
+    narrow.close()
+
+
 def test_a_query_that_was_not_checked_does_not_run(guard: QueryGuard) -> None:
     with pytest.raises(TypeError):
         CheckedQuery("SELECT 1", (), object())

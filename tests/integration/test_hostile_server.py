@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 
 import httpx
 import pytest
 
 from runherald.sinks.connection import HistoryDatabase
+from runherald.sinks.guard.answer import QueryLimits
 from runherald.status import Status
+from runherald.studio.user_queries import MAX_ASKED
 from tests.history_feed import Teller
 from tests.studio_server import StudioServer
 
@@ -56,3 +61,43 @@ def test_with_a_token_any_name_will_do_for_those_who_show_it(history_database: H
         assert server.http.get("/api/v1/status", headers={"Host": "runs.example.org"}).status_code == 200
         stranger = httpx.get(f"{server.url}/api/v1/status", headers={"Host": "evil.example"})
         assert stranger.status_code == 401
+
+
+ENDLESS = "SELECT count() FROM numbers(1000000) AS a, numbers(1000000) AS b WHERE a.number % 7 = b.number % 3"
+
+
+def test_slow_queries_keep_nobody_else_waiting(history_database: HistoryDatabase, tmp_path: Path) -> None:
+    with (
+        StudioServer(history_database, tmp_path, query_limits=QueryLimits(seconds=3.0)) as server,
+        ThreadPoolExecutor(16) as callers,
+    ):
+        asked = [callers.submit(server.http.post, "/api/v1/query", json={"query": ENDLESS}) for _ in range(16)]
+        # More than run or wait are turned away at once, and by then the others are on their way.
+        first, _ = wait(asked, 20, FIRST_COMPLETED)
+        assert {reply.result().status_code for reply in first} == {503}
+        for path in ("/", "/api/v1/runs", "/healthz", "/query"):
+            began = time.monotonic()
+            assert server.http.get(path).status_code == 200
+            assert time.monotonic() - began < 2.5, path
+        assert sum(reply.done() for reply in asked) < 16, "the queries ended before the pages were asked for"
+        replies = [reply.result() for reply in asked]
+        assert {reply.status_code for reply in replies} == {400, 503}
+        assert sum(reply.status_code == 503 for reply in replies) == 16 - MAX_ASKED
+        assert all("ask again" in reply.text for reply in replies if reply.status_code == 503)
+        assert {reply.json()["error"]["code"] for reply in replies if reply.status_code == 400} == {"QueryFailed"}
+
+
+def test_an_answer_too_wide_for_a_page_is_cut(server: StudioServer) -> None:
+    columns = ", ".join(["1"] * 3_000)
+    began = time.monotonic()
+    page = server.http.get("/query", params={"q": f"SELECT {columns} FROM numbers(1000)"})
+    assert page.status_code == 200
+    assert "the first 3 are shown" in page.text
+    assert page.text.count("<tr>") == 4
+    assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize("text", [r"SELECT '\xff'", r"SELECT 1 AS `\xff`", "SELECT '\ud800'", "\0", "SELECT unhex('ff')"])
+def test_a_query_of_odd_bytes_has_an_answer(server: StudioServer, text: str) -> None:
+    reply = server.http.post("/api/v1/query", content=json.dumps({"query": text}))
+    assert reply.status_code in (200, 400), reply.text
