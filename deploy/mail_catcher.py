@@ -10,12 +10,12 @@ import threading
 import warnings
 from collections.abc import Callable
 from email.parser import BytesHeaderParser
-from email.policy import default
 from pathlib import Path
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from msgspec import Struct
 
+from runherald.alerts.foreign_mail import header_text
 from runherald.clock import Clock, system_clock
 from runherald.errors import RunheraldError
 
@@ -24,7 +24,7 @@ Refuse = Callable[[str, str], str | None]
 For the two drops any text closes the connection instead of the 250, before or after the message is kept."""
 
 _MAX_BYTES = 33_554_432
-_HEADERS = BytesHeaderParser(policy=default)
+_HEADERS = BytesHeaderParser()
 
 
 class CaughtMail(Struct, frozen=True):
@@ -197,13 +197,13 @@ class _Handler:
     def _keep(self, envelope: Envelope, recipients: str) -> None:
         content = envelope.original_content or b""
         now = self._clock()
-        message_id = str(_HEADERS.parsebytes(content)["Message-ID"] or "")
+        message_id = header_text(_HEADERS.parsebytes(content), "Message-ID")
         digest = hashlib.sha256(message_id.encode()).hexdigest()[:12]
         name = f"{now:%Y%m%dT%H%M%S.%fZ}-{digest}"
         received = now.isoformat(timespec="microseconds")
         head = f"X-Envelope-From: {envelope.mail_from}\r\nX-Envelope-To: {recipients}\r\nX-Received-Time: {received}\r\n"
         unfinished = self.folder / f".{name}.{os.getpid()}"
-        unfinished.write_bytes(head.encode() + content)
+        unfinished.write_bytes(head.encode(errors="replace") + content)
         unfinished.replace(_free_name(self.folder, name))
 
 
@@ -214,7 +214,9 @@ def caught_mails(folder: Path) -> list[CaughtMail]:
 
 def _caught(path: Path) -> CaughtMail:
     message = _HEADERS.parsebytes(path.read_bytes())
-    headers = {name: str(message[name] or "") for name in ("X-Received-Time", "X-Envelope-From", "X-Envelope-To", "Subject", "Message-ID")}
+    headers = {
+        name: header_text(message, name) for name in ("X-Received-Time", "X-Envelope-From", "X-Envelope-To", "Subject", "Message-ID")
+    }
     return CaughtMail(path, *headers.values())
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from email import message_from_bytes, policy
-from email.message import EmailMessage
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 from msgspec import Struct
+
+from runherald.alerts.foreign_mail import body_text, header_date, header_text, parse_mail
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,200}\.eml")
 _HEAD_BYTES = 64 * 1024
@@ -35,7 +34,7 @@ class MailFolder:
 
     def newest(self, limit: int = 200) -> list[Mail]:
         """Return the heads of the messages that came last, newest first."""
-        files = [path for path in self._folder.glob("*.eml") if _NAME.fullmatch(path.name)]
+        files = [path for path in self._folder.glob("*.eml") if _NAME.fullmatch(path.name) and path.is_file()]
         files.sort(key=lambda path: (path.stat().st_mtime_ns, path.name), reverse=True)
         return [_mail(path.name, _head(path), bodies=False) for path in files[:limit]]
 
@@ -53,30 +52,13 @@ def _head(path: Path) -> bytes:
 
 
 def _mail(name: str, content: bytes, *, bodies: bool) -> Mail:
-    message = message_from_bytes(content, policy=policy.default)
+    mail = parse_mail(content)
     return Mail(
         name=name,
-        sender=str(message["From"] or ""),
-        to=str(message["To"] or ""),
-        subject=str(message["Subject"] or "(no subject)"),
-        date=_date(str(message["Date"] or "")),
-        text=_body(message, "plain") if bodies else "",
-        html=_body(message, "html") if bodies else "",
+        sender=header_text(mail, "From"),
+        to=header_text(mail, "To"),
+        subject=header_text(mail, "Subject") or "(no subject)",
+        date=header_date(mail),
+        text=body_text(mail, "plain") if bodies else "",
+        html=body_text(mail, "html") if bodies else "",
     )
-
-
-def _body(message: EmailMessage, kind: str) -> str:
-    part = message.get_body((kind,))
-    if part is None:
-        return ""
-    try:
-        return str(part.get_content())
-    except LookupError:  # a character set that nobody knows
-        return bytes(part.get_payload(decode=True) or b"").decode(errors="replace")
-
-
-def _date(text: str) -> datetime | None:
-    try:
-        return parsedate_to_datetime(text) if text else None
-    except ValueError:
-        return None

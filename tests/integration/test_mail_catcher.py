@@ -26,6 +26,14 @@ def test_a_message_is_kept_with_its_envelope(mail_catcher: MailCatcher) -> None:
     assert b"body" in mail.path.read_bytes()
 
 
+@pytest.mark.parametrize("headers", ["Message-ID: <a@", "Message-ID: <a@[b>", "Message-ID: <", "Subject: <a@["])
+def test_a_message_of_malformed_headers_is_kept(mail_catcher: MailCatcher, headers: str) -> None:
+    with smtplib.SMTP("127.0.0.1", mail_catcher.port, timeout=10) as client:
+        client.sendmail("a@example.org", ["b@example.org"], f"{headers}\r\n\r\nbody\r\n")
+    [mail] = mail_catcher.messages()
+    assert headers in (f"Message-ID: {mail.message_id}", f"Subject: {mail.subject}")
+
+
 @pytest.mark.parametrize("stage", ["MAIL", "RCPT", "DATA"])
 def test_it_refuses_at_the_stage_it_is_told(tmp_path: Path, stage: str) -> None:
     def refuse(at: str, _address: str) -> str | None:

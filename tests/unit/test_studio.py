@@ -206,7 +206,21 @@ MAIL = (
 )
 
 
-BROKEN_MAILS = [b"", b"\x00\xff", b"Date: never\r\nContent-Type: text/html; charset=nonsense\r\n\r\n\xff<b>", b"Subject: \r\n\r\n"]
+BROKEN_MAILS = [
+    b"",
+    b"\x00\xff",
+    b"Date: never\r\nContent-Type: text/html; charset=nonsense\r\n\r\n\xff<b>",
+    b"Subject: \r\n\r\n",
+    b"From: a <b@\r\n\r\n",
+    b"From: <\r\nTo: undisclosed:;<y@z>\r\n\r\n",
+    b'To: <"\r\n\r\n',
+    b"To: c@[d\r\n\r\n",
+    b"Message-ID: <a@\r\n\r\n",
+    b"Date: Mon, 1 Jan 2024 00:00:00 " + b"9" * 30 + b"\r\n\r\n",
+    b"Content-Type: text/html; charset=u\x00tf-8\r\n\r\nx",
+    b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + b"--b\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n" * 3_000,
+    b"".join(b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (depth, depth) for depth in range(3_000)),
+]
 
 
 def test_the_mails_of_a_folder_are_read(tmp_path: Path) -> None:
@@ -229,4 +243,16 @@ def test_a_mail_that_is_broken_is_still_shown(tmp_path: Path, content: bytes) ->
     folder = MailFolder(tmp_path)
     [mail] = folder.newest()
     assert mail.subject == "(no subject)"
-    assert folder.read("1.eml") is not None
+    read = folder.read("1.eml")
+    assert read is not None
+    for text in (mail.sender, mail.to, read.text, read.html):
+        text.encode()
+
+
+def test_the_headers_of_a_mail_are_read_as_they_are_meant(tmp_path: Path) -> None:
+    (tmp_path / "1.eml").write_bytes(
+        b"From: =?utf-8?q?M=C3=A4x?= <a@b>\r\nTo: \xff@b,\r\n c@d\r\nSubject: " + b"=?a?q?" * 10_000 + b"\r\n\r\n"
+    )
+    [mail] = MailFolder(tmp_path).newest()
+    assert (mail.sender, mail.to) == ("Mäx <a@b>", "\N{REPLACEMENT CHARACTER}@b, c@d")
+    assert len(mail.subject) <= 2_000
