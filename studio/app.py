@@ -22,6 +22,7 @@ from runherald.studio.access import Access
 from runherald.studio.answers import error_answer, fault_of
 from runherald.studio.blocking import Blocking
 from runherald.studio.cancel_requests import CancelRequests
+from runherald.studio.dead_letters import DeadLetterCalls
 from runherald.studio.headers import SafeHeaders
 from runherald.studio.hosts import host_name
 from runherald.studio.live import live_stream
@@ -52,6 +53,7 @@ def make_app(parts: ServerParts) -> Starlette:
     queries = UserQueries(parts.guard)
     reads = Reads(parts, reading, positions, telemetry, queries)
     pages = Pages(parts, reading, reads, writes, queries)
+    letters = DeadLetterCalls(parts, reading, positions, pages.render)
     look = LiveLook(parts.live, parts.reader, reading, interval=parts.live_interval)
 
     @contextlib.asynccontextmanager
@@ -79,7 +81,7 @@ def make_app(parts: ServerParts) -> Starlette:
         Exception: answer_fault,
     }
     return Starlette(
-        routes=_routes(parts, reads, writes, pages),
+        routes=[*letters.routes(), *_routes(parts, reads, writes, pages)],
         middleware=[
             Middleware(SafeHeaders),
             Middleware(RequestTimes, telemetry=telemetry),

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from runherald.api import ServerStatus
 from runherald.errors import RunheraldError
+from runherald.studio.letter_figures import letter_figures
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -84,5 +85,5 @@ class _Progress(Collector):
         notices = GaugeMetricFamily("runherald_notices", "Notices by state.", labels=["state"])
         for state, count in status.notices.items():
             notices.add_metric([state], count)
-        dead = GaugeMetricFamily("runherald_dead_letters", "Dead letters that are kept.", value=status.dead_letters)
-        return [up, lag, notices, dead]
+        dead = GaugeMetricFamily("runherald_dead_letters", "Dead letters that wait for somebody.", value=status.dead_letters)
+        return [up, lag, notices, dead, *letter_figures(status)]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from runherald.cli.grid import Grid, Head, pairs
 from runherald.cli.options import add_server, client_of
 from runherald.cli.output import add_output, print_answer
+from runherald.cli.words import plain
 
 if TYPE_CHECKING:
     from runherald.api import ServerStatus
@@ -39,7 +40,8 @@ def _grids(url: str, status: ServerStatus) -> list[Grid]:
             ("log", status.log),
             ("history", status.history),
             ("notices", ", ".join(f"{count} {state}" for state, count in sorted(status.notices.items())) or "none"),
-            ("dead letters", str(status.dead_letters)),
+            ("dead letters", _letters(status)),
+            *((f"{stop.processor} stopped", f"{plain(stop.reason)}. What to do: {stop.remedy}") for stop in status.stops),
         ]
     )
     heads = (
@@ -53,4 +55,15 @@ def _grids(url: str, status: ServerStatus) -> list[Grid]:
         for index, number in enumerate((1, part.committed, part.end, part.lag)):
             total[index] += number
     rows = [[processor, topic, *map(str, total)] for (processor, topic), total in sorted(totals.items())]
-    return [head, Grid(heads=heads, rows=rows)] if rows else [head]
+    letters = [
+        (plain(count.processor), plain(count.error), *map(str, (count.open, count.replayed, count.failed_again)))
+        for count in status.letters
+    ]
+    right = (Head(name, right=True) for name in ("OPEN", "REPLAYED", "FAILED AGAIN"))
+    grids = [Grid(heads=(Head("DEAD LETTERS OF"), Head("REASON"), *right), rows=letters)] if letters else []
+    return [head, *grids, Grid(heads=heads, rows=rows)] if rows else [head, *grids]
+
+
+def _letters(status: ServerStatus) -> str:
+    made = sum(count.open + count.replayed + count.failed_again for count in status.letters)
+    return f"{status.dead_letters} open of {made}; see `runherald dead-letters list`" if made else str(status.dead_letters)
