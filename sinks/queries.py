@@ -18,8 +18,9 @@ from runherald.errors import InvalidInput
 from runherald.records import TopicPartition
 from runherald.sinks.connection import HistoryDatabase
 from runherald.sinks.metric_queries import Curve, MetricReader
-from runherald.sinks.run_rows import LIST_COLUMNS, decode_state, known_time, view_of_row, view_of_state
+from runherald.sinks.run_rows import LIST_COLUMNS, known_time, view_of_row, view_of_state
 from runherald.sinks.select import Rows, select
+from runherald.sinks.state_text import decode_state
 from runherald.state import RunState
 from runherald.status import TERMINAL, Status
 

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-import msgspec
-
 from runherald.api import RunView
 from runherald.clock import EPOCH
 from runherald.events import ErrorEnvelope, RootError
@@ -22,12 +20,6 @@ LIST_COLUMNS = (
 """What a list shows of a run. The state itself is left out: a traceback may be 64 KB."""
 
 _NAMES = [name.strip() for name in LIST_COLUMNS.split(",")]
-_STATE = msgspec.json.Decoder(RunState)
-
-
-def decode_state(text: str) -> RunState:
-    """Return the state that a row keeps."""
-    return _STATE.decode(text)
 
 
 def view_of_state(state: RunState, now: datetime) -> RunView:

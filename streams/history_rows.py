@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, Literal
 
-import msgspec
-
 from runherald.clock import to_micros
 from runherald.events import AmlRunEvent, AmlRunOutputEvent, AmlRunStatusChangedEvent, ErrorEnvelope, Event
 from runherald.records import Record
 from runherald.sinks.rows import TableRows, table_rows
+from runherald.sinks.state_text import encode_state
 from runherald.state import Folded, Rejection, RunState, Transition
 
 Row = tuple[Any, ...]
@@ -46,9 +45,6 @@ _COLUMNS: dict[str, tuple[str, ...]] = {
 
 TABLES = tuple(_COLUMNS)
 """In the order in which they are written: the truth first, the state last, so that a stored state vouches for the rest."""
-
-_encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(RunState).decode
 
 
 class HistoryRows:
@@ -91,16 +87,6 @@ def state_row(state: RunState, topic: str, partition: int, offset: int) -> Row:
         *(header.properties, state.params),
         *(topic, partition, offset),
     )
-
-
-def encode_state(state: RunState) -> str:
-    """Return the state as it stands in `run_state.state`."""
-    return _encode(state).decode()
-
-
-def decode_state(text: str) -> RunState:
-    """Return the state of a text that `encode_state` made."""
-    return _decode(text)
 
 
 def _event_row(record: Record, event: Event, payload: str, before: RunState | None, folded: Folded) -> Row:

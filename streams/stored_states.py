@@ -12,8 +12,8 @@ from msgspec import Struct
 from runherald.records import TopicPartition
 from runherald.sinks.connection import HistoryDatabase
 from runherald.sinks.retry import Retry
+from runherald.sinks.state_text import decode_state
 from runherald.state import RunState
-from runherald.streams.history_rows import decode_state
 
 RunKey = tuple[str, str]
 """Workspace and run id."""

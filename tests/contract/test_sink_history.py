@@ -28,10 +28,11 @@ from runherald.records import Outgoing, Record, TopicPartition
 from runherald.sinks.connection import HistoryDatabase
 from runherald.sinks.migrate import migrate
 from runherald.sinks.retry import Retry
+from runherald.sinks.state_text import decode_state
 from runherald.sinks.writer import TableWriter
 from runherald.status import Cause, Status
 from runherald.streams.history import HistoryProcessor, history_processor
-from runherald.streams.history_rows import TABLES, decode_state
+from runherald.streams.history_rows import TABLES
 from runherald.streams.intake import LogBehindHistory
 from runherald.streams.stored_states import StoredStates
 from runherald.topics import DEAD_LETTERS, EVENTS, STATUS
