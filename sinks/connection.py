@@ -74,6 +74,23 @@ class HistoryDatabase:
             raise
         return history
 
+    def sibling(self, database: str) -> Self:
+        """Open another database at the same address, and create it when it is not there. The caller closes it.
+
+        Raises:
+            SettingsError: the name cannot be used, or the user may not create it.
+            Unreachable: the server does not answer.
+        """
+        check_database_name(database)
+        engine = open_engine(self.engine.folder, (database,)) if self.engine is not None else None
+        history = type(self)(self.address, database, engine)
+        try:
+            history._create()
+        except BaseException:
+            history.close()
+            raise
+        return history
+
     def client(self) -> Client:
         """Return the calling thread's client: full rights, in our database, times aware and in UTC.
 

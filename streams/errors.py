@@ -4,11 +4,14 @@ RunheraldError
 ├── InvalidInput
 │   ├── FolderHeld               another server holds the data folder
 │   ├── GroupTaken               the embedded log has one consumer for each group
+│   ├── LogReplaced              the log ends before what history holds of it
+│   ├── ProcessorsRun            workers run whose tables are to be exchanged
 │   ├── RecordTooLarge           a record above the topic's bound
 │   ├── TopicsDiffer             a topic exists with another number of partitions
 │   └── UnknownTopic             no such topic in this log
 ├── Unreachable                  Kafka does not answer
 ├── LogClosed                    the log was closed while it was used
+├── LogMoved                     the log dropped records while they were to be read
 ├── LogFull                      the disk is full; nothing of the append was kept
 ├── LogUnusable                  the file of the log cannot be written or read
 ├── CommitRefused                the group has rebalanced: somebody else has the partition, and what was not committed comes again there
@@ -30,6 +33,14 @@ class GroupTaken(InvalidInput):
     """The group has a consumer already: the embedded log has one for each group."""
 
 
+class LogReplaced(InvalidInput):
+    """The log ends before what history holds of it: it was emptied or replaced."""
+
+
+class ProcessorsRun(InvalidInput):
+    """Workers run whose tables are to be exchanged; the message names the processors."""
+
+
 class RecordTooLarge(InvalidInput):
     """A record is above its topic's bound; the message names topic, size and bound."""
 
@@ -48,6 +59,10 @@ class LogClosed(RunheraldError):
 
 class LogFull(RunheraldError):
     """The disk is full. Nothing of the append was kept; it can be tried again."""
+
+
+class LogMoved(RunheraldError):
+    """The log dropped records, by its retention, while they were to be read."""
 
 
 class LogUnusable(RunheraldError):

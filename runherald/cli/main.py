@@ -14,10 +14,10 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import cast
 
-from runherald.cli import dead_letters, dev, migrate, options, query, rules, run, status, sync, topics, up, worker
+from runherald.cli import dead_letters, dev, migrate, options, query, rebuild, rules, run, status, sync, topics, up, worker
 from runherald.errors import RunheraldError
 
-COMMANDS = (up, run, query, status, sync, rules, dead_letters, worker, topics, migrate, dev)
+COMMANDS = (up, run, query, status, sync, rules, dead_letters, worker, topics, migrate, rebuild, dev)
 
 INTERRUPTED = 130
 
