@@ -45,6 +45,24 @@ class ServerProcess:
         """Ask it to stop and return its exit status."""
         return self._end(signal.SIGTERM)
 
+    @property
+    def running(self) -> bool:
+        """Whether it was started, and not stopped here since."""
+        return self._process is not None
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def revive(self) -> bool:
+        """Start it again if it has ended by itself, as a service manager would, and say whether it had."""
+        assert self._process is not None
+        if self._process.poll() is None:
+            return False
+        self.start()
+        return True
+
     def get(self, path: str) -> Any:
         """Return the JSON answer to a GET."""
         with urlopen(f"{self.url}{path}", timeout=30) as reply:

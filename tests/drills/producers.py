@@ -1,0 +1,80 @@
+"""Producer processes under drill: killed and replaced, frozen and thawed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.drills.ledger import Said, read_ledgers
+from tests.server_process import spawn
+
+FAULTS = ("producer-kill", "producer-freeze")
+
+
+class Producers:
+    """Some producers that log all the time, each with a ledger."""
+
+    def __init__(self, folder: Path, environment: Mapping[str, str], *, count: int, rate: float, seed: int) -> None:
+        self.killed = 0
+        self._folder = folder
+        self._environment = environment
+        self._rate = rate
+        self._seed = seed
+        self._count = count
+        self._stop = folder / "stop"
+        self._running: list[subprocess.Popen[bytes]] = []
+        self._begun = 0
+
+    def start(self) -> None:
+        """Start them all."""
+        self._running = [self._begin() for _ in range(self._count)]
+
+    def kill(self, draw: float) -> None:
+        """Kill one with SIGKILL; another takes its place."""
+        index = int(draw * len(self._running))
+        self._running[index].kill()
+        self._running[index].wait()
+        self.killed += 1
+        self._running[index] = self._begin()
+
+    def freeze(self, draw: float) -> int:
+        """Stop one where it is, and return its process id, to be thawed."""
+        process = self._running[int(draw * len(self._running))]
+        os.kill(process.pid, signal.SIGSTOP)
+        return process.pid
+
+    def finish(self, bound: float) -> None:
+        """Let each end its run, and wait for it.
+
+        Raises:
+            AssertionError: one did not end in time, or failed: a training must not die of what it logs to.
+        """
+        self._stop.touch()
+        for process in self._running:
+            status = process.wait(bound)
+            assert status == 0, f"a producer ended with status {status}: {self.output()[-3000:]}"
+
+    def output(self) -> str:
+        """Return what they printed."""
+        return (self._folder / "producers.log").read_text()
+
+    def said(self) -> Mapping[str, Said]:
+        """Return what they said that they logged."""
+        return read_ledgers(sorted(self._folder.glob("ledger-*")))
+
+    def close(self) -> None:
+        """End whatever is left."""
+        for process in self._running:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+
+    def _begin(self) -> subprocess.Popen[bytes]:
+        self._begun += 1
+        ledger = self._folder / f"ledger-{self._begun:05}"
+        arguments = [sys.executable, "-m", "tests.drills.training", str(ledger), str(self._stop), str(self._seed * 10_000 + self._begun)]
+        return spawn([*arguments, str(self._rate)], self._environment, self._folder / "producers.log")
