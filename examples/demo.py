@@ -45,6 +45,14 @@ QUERIES = (
     ),
 )
 
+NEXT = f"""
+[bold]To keep a server and use it from your own script[/]
+  make up ARGS='--mail-to {MAIL_TO} --smtp smtp://user:password@mail.example.org:587'
+  then in the script, run with .venv/bin/python:
+      from runherald import Experiment, Workspace
+      with Experiment(Workspace(), "my-experiment").start_logging() as run:
+          run.log("loss", 0.1)"""
+
 T = TypeVar("T")
 
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 150)
@@ -74,17 +82,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             show(environment, url)
             check(environment, url)
     except Unexpected as error:
-        console.print(f"\n[bold red]The demo is not as it should be:[/] {error}")
-        console.print(f"What the parts said is in {data}/*.log")
+        console.print("\n[bold red]The demo is not as it should be:[/]", end=" ")
+        console.print(str(error), markup=False, soft_wrap=True)
+        console.print(f"What the parts said is in {data}/*.log", soft_wrap=True)
         return 1
-    console.print(f"\nAll as it should be, in {time.monotonic() - started:.0f} s. The data is in {data}.")
-    console.print(
-        "\n[bold]To keep a server and use it from your own script[/]\n"
-        "  make up ARGS='--mail-to you@example.org --smtp smtp://user:password@mail.example.org:587'\n"
-        "  then in the script:  from runherald import Workspace, Experiment\n"
-        "                       with Experiment(Workspace(), 'my-experiment').start_logging() as run:\n"
-        "                           run.log('loss', 0.1)"
-    )
+    console.print(f"\nAll as it should be, in {time.monotonic() - started:.0f} s. The data is in {data}.", soft_wrap=True)
+    if options.log == "embedded":
+        again = f"{Path(sys.executable).parent / 'runherald'} up --data {data / 'server'} --catch-mail"
+        console.print(f"\n[bold]To look at these runs and mails in a browser[/]\n  {again}", soft_wrap=True)
+    console.print(NEXT)
     return 0
 
 
@@ -156,7 +162,7 @@ def show(environment: Mapping[str, str], url: str) -> None:
         table.add_row(notice["recipient"], notice["subject"], f"{seconds(notice):.2f}")
     console.print(table)
     for title, query in QUERIES:
-        console.print(f"\n[bold]A query:[/] {title}\n  {query}")
+        console.print(f"\n[bold]A query:[/] {title}\n  {query}", soft_wrap=True)
         command("query", query, "-o", "table", environment=environment, show=True)
 
 
@@ -233,7 +239,8 @@ def process(name: str, data: Path, *arguments: str) -> Iterator[Callable[[], Non
 
     def check_running() -> None:
         if child.poll() is not None:
-            raise Unexpected(f"{name} stopped with status {child.returncode}; see {data / name}.log")
+            said = (data / f"{name}.log").read_text(errors="replace").strip().splitlines()
+            raise Unexpected(f"{name} stopped with status {child.returncode}: {said[-1] if said else 'it said nothing'}")
 
     try:
         yield check_running
@@ -249,16 +256,16 @@ def process(name: str, data: Path, *arguments: str) -> Iterator[Callable[[], Non
 
 
 def command(*arguments: str, environment: Mapping[str, str] | None = None, show: bool = False) -> str:
-    """Run a command of runherald and return what it prints; raise `Unexpected` when it fails."""
-    columns = {"COLUMNS": str(console.width)}
+    """Run a command of runherald and return what it prints, or let it print; raise `Unexpected` when it fails."""
+    sys.stdout.flush()
+    # A command that is shown writes to the terminal itself: so it knows how wide that is, and its colours.
+    output = None if show else subprocess.PIPE
     done = subprocess.run(
-        [*RUNHERALD, *arguments], env={**(environment or os.environ), **columns}, capture_output=True, text=True, check=False
+        [*RUNHERALD, *arguments], env=environment or os.environ, stdout=output, stderr=subprocess.PIPE, text=True, check=False
     )
     if done.returncode != 0:
         raise Unexpected(f"`runherald {' '.join(arguments)}` ended with status {done.returncode}: {done.stderr.strip()[-500:]}")
-    if show:
-        console.print(done.stdout.rstrip(), markup=False)
-    return done.stdout
+    return done.stdout or ""
 
 
 def wait(what: str, probe: Callable[[], T | None], bound: float) -> T:

@@ -93,8 +93,7 @@ def train(parent: Run, options: argparse.Namespace) -> None:
             model.partial_fit(x_train, y_train, classes=LABELS)
             run.log("accuracy", model.score(x_test, y_test), step=epoch)
             run.log("loss", log_loss(y_test, model.predict_proba(x_test), labels=LABELS), step=epoch)
-            if run.cancel_requested:
-                run.cancel()
+            if run.cancel_requested:  # leaving the block now makes the run Canceled
                 return
         run.log_table("confidence", {"digit": LABELS.tolist(), "accuracy": accuracy_by_digit(model, x_test, y_test)})
 
