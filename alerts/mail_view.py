@@ -11,10 +11,10 @@ from urllib.parse import quote
 from msgspec import Struct
 
 from runherald.alerts.conditions import duration
-from runherald.alerts.lengths import say_length
 from runherald.alerts.outbox import Notice
 from runherald.alerts.subject import error_line, reason_of
 from runherald.alerts.words import CAUSES, SEVERITIES, STATUSES
+from runherald.durations import duration_in_words
 from runherald.events import AmlRunStatusChangedEvent, RunHeader
 from runherald.sinks.run_context import RunContext
 from runherald.status import TERMINAL, Cause, Status
@@ -107,7 +107,7 @@ def mail_view(notice: Notice, context: RunContext | None, now: datetime, *, publ
             Fact("Decided", say_time(notice.decided_time)),
             Fact("Sent", say_time(now)),
         ),
-        delay=f"Sent {say_length(now - notice.event_time)} after the event.",
+        delay=f"Sent {duration_in_words(now - notice.event_time)} after the event.",
         rule=notice.rule,
         severity=SEVERITIES[notice.severity],
         told_because=notice.reason.partition(": ")[2] or notice.reason,
@@ -156,7 +156,7 @@ def _facts(notice: Notice, header: RunHeader) -> Iterator[Fact]:
     yield Fact("Status", f"{data.status}, {cause}" if cause else str(data.status))
     ran = duration(data, notice.event_time)
     if ran is not None:
-        yield Fact("Ran for", say_length(ran))
+        yield Fact("Ran for", duration_in_words(ran))
     if header.experiment_name:
         yield Fact("Experiment", header.experiment_name)
     yield Fact("Run", notice.run_id)
@@ -199,7 +199,7 @@ def _signal(number: int) -> str:
 def _path(data: AmlRunStatusChangedEvent) -> Iterator[Step]:
     for index, step in enumerate(data.path):
         following = data.path[index + 1].time if index + 1 < len(data.path) else None
-        yield Step(str(step.status), say_time(step.time), say_length(following - step.time) if following else "")
+        yield Step(str(step.status), say_time(step.time), duration_in_words(following - step.time) if following else "")
 
 
 def _sweep(data: AmlRunStatusChangedEvent, header: RunHeader, context: RunContext) -> str:

@@ -146,6 +146,6 @@ _READ: Mapping[str, Any] = {
     "parent": _parent,
     "claim": Node.flag,
     "correction": Node.flag,
-    "longer_than": Node.length,
-    "shorter_than": Node.length,
+    "longer_than": Node.duration,
+    "shorter_than": Node.duration,
 }

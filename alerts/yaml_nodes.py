@@ -12,7 +12,7 @@ from typing import NoReturn, TypeVar
 import yaml
 
 from runherald.alerts.errors import InvalidRule
-from runherald.alerts.lengths import parse_length
+from runherald.durations import parse_duration
 
 E = TypeVar("E", bound=Enum)
 T = TypeVar("T")
@@ -108,10 +108,10 @@ class Node:
             self._expected("true or false")
         return self.text().lower() in ("true", "yes", "on")
 
-    def length(self) -> timedelta:
-        """Return a length of time such as 90s, 10m, 1h30m, 2d."""
-        length = parse_length(self.text())
-        return length if length is not None else self._expected("a length of time such as 90s, 10m, 1h30m or 2d")
+    def duration(self) -> timedelta:
+        """Return a duration such as 90s, 10m, 1h30m, 2d."""
+        duration = parse_duration(self.text())
+        return duration if duration is not None else self._expected("a length of time such as 90s, 10m, 1h30m or 2d")
 
     def member(self, kind: type[E]) -> E:
         """Return the member of an enumeration of texts; small and capital letters are the same."""

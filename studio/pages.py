@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from runherald.api import CancelRequest, QueryAnswer, QueryRequest, RunView
+from runherald.durations import short_duration
 from runherald.errors import RunheraldError
 from runherald.sinks.guard.views import USER_VIEWS
 from runherald.sinks.queries import Family, RunFilter
@@ -207,7 +208,7 @@ def _environment() -> Environment:
         cause=words.cause_in_words,
         reason=words.reason_in_short,
         evidence=words.evidence_in_words,
-        duration=words.duration,
+        duration=short_duration,
         moment=words.moment,
         iso=words.iso,
         number=words.number,

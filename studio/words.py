@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 
 from runherald.api import RunView
+from runherald.durations import short_duration
 from runherald.events import Evidence
 from runherald.status import TERMINAL, Cause, Status
 
@@ -82,23 +83,9 @@ def evidence_in_words(evidence: Evidence | None) -> list[str]:
         f"host {evidence.host}": bool(evidence.host),
         f"process {evidence.pid}": evidence.pid is not None,
         f"last seen {moment(evidence.last_seen)}": evidence.last_seen is not None,
-        f"lease of {duration(evidence.lease_seconds)}": evidence.lease_seconds is not None,
+        f"lease of {short_duration(evidence.lease_seconds)}": evidence.lease_seconds is not None,
     }
     return [fact for fact, known in facts.items() if known]
-
-
-def duration(seconds: float | None) -> str:
-    """Return seconds as people say them: `0.35 s`, `12.3 s`, `4m 05s`, `3h 20m`, `2d 4h`."""
-    if seconds is None:
-        return ""
-    if seconds < 59.95:
-        return f"{seconds:.2f} s" if seconds < 9.995 else f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    if days:
-        return f"{days}d {hours}h"
-    return f"{hours}h {minutes:02}m" if hours else f"{minutes}m {rest:02}s"
 
 
 def moment(time: datetime | None) -> str:

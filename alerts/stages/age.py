@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
-from runherald.alerts.lengths import say_length
 from runherald.alerts.stages.candidate import Candidate
+from runherald.durations import duration_in_words
 from runherald.events import Event
 
 TOO_OLD = "too_old"
@@ -26,5 +26,6 @@ class Age:
         age = self._now - transition.time
         if age <= self._longest:
             return candidates
-        reason = f"{TOO_OLD}: it happened {say_length(age)} before this was decided, and mails are for what is new (mail.max_age_hours)"
+        how_old = duration_in_words(age)
+        reason = f"{TOO_OLD}: it happened {how_old} before this was decided, and mails are for what is new (mail.max_age_hours)"
         return [candidate if candidate.suppressed else replace(candidate, reason=reason, suppressed=True) for candidate in candidates]

@@ -5,25 +5,16 @@ from __future__ import annotations
 import re
 from datetime import datetime
 
+from runherald.durations import short_duration
+
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 def duration(seconds: float | None) -> str:
     """Return seconds as people say them: `35 ms`, `2.35 s`, `12.3 s`, `4m 05s`, `3h 20m`, `2d 4h`."""
-    if seconds is None:
-        return ""
-    if seconds < 0.9995:
+    if seconds is not None and seconds < 0.9995:
         return f"{seconds * 1000:.0f} ms"
-    if seconds < 9.995:
-        return f"{seconds:.2f} s"
-    if seconds < 59.95:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    if days:
-        return f"{days}d {hours}h"
-    return f"{hours}h {minutes:02}m" if hours else f"{minutes}m {rest:02}s"
+    return short_duration(seconds)
 
 
 def local_time(moment: datetime | None) -> str:

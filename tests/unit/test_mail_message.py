@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from runherald.alerts.addresses import domain_of, wrong_address
 from runherald.alerts.backoff import next_delay
 from runherald.alerts.decisions import decide
-from runherald.alerts.lengths import parse_length, say_length
 from runherald.alerts.message import Composer
 from runherald.alerts.outbox import Notice, decided_notices
 from runherald.alerts.rule import Rule, Severity, StatusCondition
 from runherald.alerts.rules import Rules
 from runherald.alerts.smtp_address import parse_smtp
 from runherald.alerts.subject import subject_of
+from runherald.durations import duration_in_words, parse_duration
 from runherald.errors import SettingsError
 from runherald.events import (
     AmlRunStatusChangedEvent,
@@ -276,13 +276,13 @@ def test_back_off_grows_to_an_hour_and_spreads() -> None:
     ("text", "seconds"),
     [("90s", 90), ("10m", 600), ("1h30m", 5400), ("2d", 172_800), ("0.5h", 1800), ("", None), ("5", None), ("9999d", None)],
 )
-def test_lengths_are_read(text: str, seconds: float | None) -> None:
-    assert parse_length(text) == (None if seconds is None else timedelta(seconds=seconds))
+def test_durations_are_read(text: str, seconds: float | None) -> None:
+    assert parse_duration(text) == (None if seconds is None else timedelta(seconds=seconds))
 
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [(0.38, "0.4 s"), (9.96, "10 s"), (59.6, "1 min"), (125, "2 min 5 s"), (12_000, "3 h 20 min"), (187_200, "2 d 4 h"), (-1, "0.0 s")],
 )
-def test_lengths_are_said(seconds: float, words: str) -> None:
-    assert say_length(timedelta(seconds=seconds)) == words
+def test_durations_are_said(seconds: float, words: str) -> None:
+    assert duration_in_words(timedelta(seconds=seconds)) == words

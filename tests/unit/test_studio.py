@@ -11,6 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from runherald.api import RunView, TransitionView
+from runherald.durations import short_duration
 from runherald.errors import InvalidEvent, InvalidInput, Unreachable
 from runherald.events import DebugInfo, ErrorEnvelope, Evidence, RootError
 from runherald.limits import DEFAULT_LIMITS
@@ -90,7 +91,7 @@ def test_clocks_that_disagree_make_no_negative_time() -> None:
     [(None, ""), (0, "0.00 s"), (9.99, "9.99 s"), (9.996, "10.0 s"), (59.96, "1m 00s"), (3_599.6, "1h 00m"), (90_000, "1d 1h")],
 )
 def test_durations_are_said_as_people_do(seconds: float | None, text: str) -> None:
-    assert words.duration(seconds) == text
+    assert short_duration(seconds) == text
 
 
 def test_every_status_and_cause_has_words_and_a_look() -> None:
