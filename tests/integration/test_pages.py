@@ -16,9 +16,12 @@ from playwright.sync_api import Error as BrowserError
 
 from runherald.clock import system_clock
 from runherald.events import Actor, AmlRunLogEvent, DebugInfo, ErrorEnvelope, Event, Evidence, LogLine, RootError
+from runherald.records import Outgoing
 from runherald.sinks.connection import HistoryDatabase
 from runherald.status import Cause, Status
+from runherald.topics import EVENTS
 from tests.history_feed import Teller
+from tests.server_process import wait_until
 from tests.studio_server import StudioServer
 
 MAIL = (
@@ -228,8 +231,13 @@ def test_a_page_outlives_a_restart_of_the_server(history_database: HistoryDataba
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("path", ["/", "/runs/r1", "/mails", "/mails/1.eml", "/query?q=SELECT+*+FROM+runs"])
+@pytest.mark.parametrize(
+    "path", ["/", "/runs/r1", "/mails", "/mails/1.eml", "/query?q=SELECT+*+FROM+runs", "/dead-letters", "/dead-letters/LETTER"]
+)
 def test_no_page_is_wider_than_a_telephone(server: StudioServer, browser: Browser, path: str) -> None:
+    server.log.append([Outgoing(EVENTS, None, b"a-record-that-is-no-event-and-has-no-place-to-break-it-anywhere" * 4)])
+    [letter] = wait_until("the dead letter", lambda: server.get("/api/v1/dead-letters")["letters"], 20)
+    path = path.replace("LETTER", letter["letter_id"])
     server.get("/api/v1/runs/r1", server.post(failed_run(user="a-user-with-a-name-without-any-place-to-break-it-at-all-anywhere")))
     page = browser.new_page(viewport={"width": 390, "height": 800}, color_scheme="dark")
     page.goto(server.url + path)
