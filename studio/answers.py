@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from runherald.api import ApiError, ApiErrorAnswer
 from runherald.errors import InvalidEvent, InvalidInput, RunheraldError, Unreachable
 from runherald.sinks.errors import QueryFailed, QueryRefused
 from runherald.streams.errors import LogClosed, LogFull, LogUnusable
-from runherald.studio.errors import Foreign, NotFound, TooLarge, Unauthorized
+from runherald.studio.errors import Foreign, NotFound, TooLarge, TooSlow, Unauthorized
 
 RETRY_AFTER = {"Retry-After": "1"}
 
@@ -52,6 +53,10 @@ def fault_of(error: Exception) -> Fault:
             return Fault(404, "NotFound", str(error))
         case TooLarge():
             return Fault(413, "TooLarge", str(error))
+        case TooSlow():
+            return Fault(408, "TooSlow", str(error), headers={"Connection": "close"})
+        case ClientDisconnect():
+            return Fault(400, "Disconnected", "the caller left before its request was whole")
         case QueryRefused() | QueryFailed():
             return Fault(400, type(error).__name__, str(error), "query")
         case InvalidInput():

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
@@ -78,6 +78,7 @@ def make_app(parts: ServerParts) -> Starlette:
     handlers: dict[int | type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
         RunheraldError: answer_fault,
         HTTPException: answer_fault,
+        ClientDisconnect: answer_fault,
         Exception: answer_fault,
     }
     return Starlette(

@@ -4,7 +4,8 @@ InvalidInput
 ├── NotFound            there is no such run, page or mail (404)
 ├── Unauthorized        no token, or another one (401)
 ├── Foreign             another site's page sends the request (403)
-└── TooLarge            the body is above the bound (413)
+├── TooLarge            the body is above the bound (413)
+└── TooSlow             the body does not come (408)
 Unreachable
 ├── NotYet              history has not passed the caller's position in time (503)
 └── Busy                too many ask for the same at once (503)
@@ -29,6 +30,10 @@ class Foreign(InvalidInput):
 
 class TooLarge(InvalidInput):
     """The body is above the bound."""
+
+
+class TooSlow(InvalidInput):
+    """The body does not come."""
 
 
 class NotYet(Unreachable):

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from runherald.studio.errors import TooLarge
+from runherald.studio.errors import TooLarge, TooSlow
 
 CONTENT_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; frame-src 'self';"
     " base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
+BODY_SECONDS = 120.0
+"""In which a body must be here."""
 _ALWAYS = {
     "Content-Security-Policy": CONTENT_POLICY,
     "X-Content-Type-Options": "nosniff",
@@ -41,22 +45,27 @@ class SafeHeaders:
         await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
 
 
-async def read_body(request: Request, bound: int) -> bytes:
+async def read_body(request: Request, bound: int, *, seconds: float = BODY_SECONDS) -> bytes:
     """Return the body of a request.
 
     Raises:
         TooLarge: it is above the bound, in bytes; no more than the bound is read.
+        TooSlow: it is not there in time; such a caller would hold a connection for nothing.
     """
     stated = request.headers.get("content-length", "")
     if stated.isdecimal() and int(stated) > bound:
         raise _too_large(bound)
     parts: list[bytes] = []
     size = 0
-    async for part in request.stream():
-        size += len(part)
-        if size > bound:
-            raise _too_large(bound)
-        parts.append(part)
+    try:
+        async with asyncio.timeout(seconds):
+            async for part in request.stream():
+                size += len(part)
+                if size > bound:
+                    raise _too_large(bound)
+                parts.append(part)
+    except TimeoutError:
+        raise TooSlow(f"the body did not come within {seconds:g} s; send it in smaller parts") from None
     return b"".join(parts)
 
 

@@ -10,8 +10,13 @@ from contextlib import contextmanager
 from starlette.requests import Request
 from starlette.responses import Response
 
+from runherald.studio.errors import Busy
+from runherald.validation import check_run_id
+
 MAX_PENDING = 10_000
 """Changed runs that a slow reader may have before it; then its stream ends, and it begins anew with a fresh look."""
+MAX_FOLLOWERS = 256
+"""Streams at once. Each run that is followed alone costs a question to history at every look."""
 
 
 class Subscription:
@@ -106,12 +111,23 @@ class LiveFeed:
 
 
 def live_stream(feed: LiveFeed, request: Request) -> Response:
-    """Return the feed as server-sent events: `change`, data the id of a run."""
+    """Return the feed as server-sent events: `change`, data the id of a run.
+
+    Raises:
+        InvalidEvent: what is to be followed is no id of a run.
+        Busy: too many follow already.
+    """
     # Imported here because the module replaces uvicorn's signal handler, which concerns servers alone.
     from sse_starlette import EventSourceResponse, ServerSentEvent
 
+    followed = request.query_params.get("run", "")
+    if followed:
+        check_run_id("run", followed)
+    if feed.count() >= MAX_FOLLOWERS:
+        raise Busy(f"{MAX_FOLLOWERS} streams are open already; close some")
+
     async def events() -> AsyncIterator[ServerSentEvent]:
-        with feed.subscribe(request.query_params.get("run", "")) as subscription:
+        with feed.subscribe(followed) as subscription:
             yield ServerSentEvent(event="open", data="", retry=1_000)
             async for run_id in subscription.changes():
                 yield ServerSentEvent(event="change", data=run_id)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -16,6 +18,7 @@ from runherald.sinks.guard.answer import QueryLimits
 from runherald.status import Status
 from runherald.studio.user_queries import MAX_ASKED
 from tests.history_feed import Teller
+from tests.server_process import wait_until
 from tests.studio_server import StudioServer
 
 
@@ -101,3 +104,26 @@ def test_an_answer_too_wide_for_a_page_is_cut(server: StudioServer) -> None:
 def test_a_query_of_odd_bytes_has_an_answer(server: StudioServer, text: str) -> None:
     reply = server.http.post("/api/v1/query", content=json.dumps({"query": text}))
     assert reply.status_code in (200, 400), reply.text
+
+
+def test_only_so_many_streams_are_open_and_the_rest_is_told(server: StudioServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runherald.studio.live.MAX_FOLLOWERS", 3)
+    lines = []
+    with ExitStack() as open_streams:
+        for run_id in ("a", "b", ""):
+            stream = open_streams.enter_context(server.http.stream("GET", "/api/v1/live", params={"run": run_id}))
+            lines.append(stream.iter_lines())  # kept: without it the stream would be closed
+            assert next(lines[-1]) == "event: open"
+        with server.http.stream("GET", "/api/v1/live") as refused:
+            assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+    wait_until("the streams' end", lambda: server.parts.live.count() == 0, 20)
+    assert server.http.get("/api/v1/live", params={"run": "x\r\ndata: forged"}).json()["error"]["field"] == "run"
+
+
+def test_a_caller_that_leaves_in_the_middle_is_no_fault_of_the_server(server: StudioServer, caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(3):
+        with socket.create_connection(("127.0.0.1", server.port)) as caller:
+            caller.sendall(b"POST /api/v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n[")
+    counted = 'runherald_http_request_seconds_count{method="POST",route="/api/v1/events",status="400"} 3.0'
+    wait_until("the callers' ends", lambda: counted in server.http.get("/metrics").text, 20)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import Message
 
 from runherald.api import RunView, TransitionView
 from runherald.durations import short_duration
@@ -24,7 +26,8 @@ from runherald.studio.access import is_token, session_of
 from runherald.studio.answers import fault_of
 from runherald.studio.batch import read_batch
 from runherald.studio.charts import MAX_CHARTS, charts_of
-from runherald.studio.errors import Foreign, NotFound, NotYet, TooLarge, Unauthorized
+from runherald.studio.errors import Busy, Foreign, NotFound, NotYet, TooLarge, TooSlow, Unauthorized
+from runherald.studio.headers import read_body
 from runherald.studio.live import MAX_PENDING, LiveFeed
 from runherald.studio.mails import MailFolder
 from runherald.studio.timeline import WIDTH, segments
@@ -185,6 +188,9 @@ async def test_a_reader_that_does_not_keep_up_is_let_go() -> None:
         (Unreachable("no"), 503),
         (NotYet("no"), 503),
         (LogFull("no"), 503),
+        (TooSlow("no"), 408),
+        (Busy("no"), 503),
+        (ClientDisconnect("secret"), 400),
         (RuntimeError("secret"), 500),
     ],
 )
@@ -192,6 +198,16 @@ def test_each_error_has_its_status_and_unforeseen_ones_say_nothing(error: Except
     fault = fault_of(error)
     assert fault.status == status
     assert "secret" not in fault.message
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for_without_end() -> None:
+    async def trickle() -> Message:
+        await asyncio.sleep(0.01)
+        return {"type": "http.request", "body": b"x", "more_body": True}
+
+    request = Request({"type": "http", "method": "POST", "headers": []}, trickle)
+    with pytest.raises(TooSlow, match=r"within 0\.1 s"):
+        await read_body(request, 1_000_000, seconds=0.1)
 
 
 def test_a_session_proves_the_token_and_does_not_hold_it() -> None:
