@@ -64,9 +64,10 @@ class FreshCopy:
         """Copy rows of history that fulfil a condition; `replaced` gives columns another value, as SQL."""
         columns = shape_of(self.history, table).columns
         values = ", ".join(f"{replaced[name]} AS `{name}`" if replaced and name in replaced else f"`{name}`" for name in columns)
+        # The condition is within: a new value has the name of its column, and would be what the condition sees.
+        kept = f"SELECT {listed(columns)} FROM `{self.history.database}`.`{table}` FINAL WHERE {condition}"  # noqa: S608
         self.history.client().command(
-            f"INSERT INTO `{self._name}`.`{table}` ({listed(columns)}) SELECT {values} FROM `{self.history.database}`.`{table}` FINAL"  # noqa: S608
-            f" WHERE {condition}",
+            f"INSERT INTO `{self._name}`.`{table}` ({listed(columns)}) SELECT {values} FROM ({kept})",  # noqa: S608
             settings=_SETTINGS,
         )
 
