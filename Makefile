@@ -44,8 +44,8 @@ up: .venv/ready ## A server to keep, on port 7460, its data in ./runherald-data
 bench: .venv/ready ## What there is of benchmarks, side by side with limits and peers
 	@$(BIN)/python benchmarks/all.py $(ARGS)
 
-drill: .venv/ready ## The guarantees, on real processes that are killed
-	@$(BIN)/python -m pytest tests/drills $(ARGS)
+drill: .venv/ready ## The guarantees under a load and a schedule of faults (ARGS="--seed 7 --minutes 30 --faults all")
+	@$(BIN)/python -m tests.drills.drill $(ARGS)
 
 lock: ## Resolve the dependencies anew
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes pyproject.toml --upgrade --output-file requirements.lock

@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 _SIZE = 4 * 2**30
+_TRIES = 100
 
 
 class SmallDisk:
@@ -28,13 +29,16 @@ class SmallDisk:
 
     def fill(self) -> None:
         """Shrink it to what it holds."""
-        held = os.statvfs(self.folder)
-        used = (held.f_blocks - held.f_bfree) * held.f_frsize
-        self._resize(used)
+        for _ in range(_TRIES):
+            held = os.statvfs(self.folder)
+            # It may grow between our look and the mount, which then says no.
+            if self._resize((held.f_blocks - held.f_bfree) * held.f_frsize):
+                return
+        raise AssertionError(f"{self.folder} grows too fast to be made full")
 
     def empty(self) -> None:
         """Make room again."""
-        self._resize(_SIZE)
+        assert self._resize(_SIZE), f"{self.folder} cannot be made larger again"
 
     def unmount(self) -> None:
         """Take it away, with all that is on it."""
@@ -42,8 +46,8 @@ class SmallDisk:
             _run("umount", "--lazy", str(self.folder))
             self.mounted = False
 
-    def _resize(self, size: int) -> None:
-        assert _run("mount", "-o", f"remount,size={size}", str(self.folder)), "the disk under drill cannot be resized"
+    def _resize(self, size: int) -> bool:
+        return _run("mount", "-o", f"remount,size={size}", str(self.folder))
 
 
 def _run(*arguments: str) -> bool:

@@ -1,0 +1,108 @@
+"""The drill's own parts: a schedule can be struck again, and books that do not balance say so."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from runherald.events import AmlRunEvent
+from runherald.sinks.connection import HistoryDatabase
+from runherald.status import Status
+from tests.drills.books import Books, check_books
+from tests.drills.ledger import Ledger, Said, read_ledgers
+from tests.drills.schedule import schedule
+from tests.history_feed import HistoryFeed, Teller
+
+
+def test_a_seed_gives_the_same_faults_and_each_kind_its_turn() -> None:
+    kinds = ["a", "b", "c", "d"]
+    faults = schedule(7, 100.0, kinds, every=2.0)
+    assert faults == schedule(7, 100.0, list(reversed(kinds)), every=2.0)
+    assert faults != schedule(8, 100.0, kinds, every=2.0)
+    for first in range(0, len(faults) - 4, 4):
+        assert {fault.kind for fault in faults[first : first + 4]} == set(kinds)
+    assert 35 < len(faults) < 65
+    assert all(0 < before.at < after.at < 100 for before, after in itertools.pairwise(faults))
+
+
+def test_a_ledger_is_read_back_up_to_the_line_that_was_being_written(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger")
+    ledger.begun("r1", "")
+    ledger.point("r1", 0)
+    ledger.point("r1", 1)
+    ledger.tag("r1", 0)
+    ledger.ended("r1", "Failed")
+    ledger.begun("r2", "r1")
+    with (tmp_path / "ledger").open("a") as file:
+        file.write("point r2 0")
+    assert read_ledgers([tmp_path / "ledger"]) == {"r1": Said(points=2, tags=1, end="Failed"), "r2": Said(parent="r1")}
+
+
+def books_of(history: HistoryDatabase, folder: Path, said: Mapping[str, Said], *, killed: int = 0) -> Books:
+    return check_books(said, history, folder, killed_producers=killed, mails_again_allowed=0)
+
+
+@pytest.fixture
+def feed(history_database: HistoryDatabase) -> HistoryFeed:
+    """A history without a run."""
+    return HistoryFeed(history_database)
+
+
+@pytest.fixture
+def told(feed: HistoryFeed) -> Teller:
+    """A history with a run of three points and a tag that was cancelled."""
+    teller = Teller("r1")
+    tagged = AmlRunEvent(operation="Updated", tags={"tag-0": "2"})
+    events = [teller.created(), teller.status(Status.RUNNING), teller.points("loss", [3.0, 2.0, 1.0]), teller.event(tagged)]
+    feed.add(*events, teller.status(Status.CANCELED))
+    return teller
+
+
+RIGHT = Said(points=3, tags=1, end="Canceled")
+
+
+@pytest.mark.parametrize(
+    ("said", "killed", "lost", "doubled", "wrong"),
+    [
+        (RIGHT, 0, "", "", ""),
+        (Said(points=4, tags=1, end="Canceled"), 0, "r1 points: 3 of 4", "", ""),
+        (Said(points=4, tags=1, end="Canceled"), 1, "r1 points: 3 of 4", "", ""),
+        (Said(points=3, tags=2, end="Canceled"), 0, "r1 tags: 1 of 2", "", ""),
+        (Said(points=2, tags=1, end="Canceled"), 1, "", "r1 points: 3 instead of 2", ""),
+        (Said(points=3, tags=1, end="Completed"), 0, "", "", "r1 is Canceled, and said Completed"),
+        (Said(points=3, tags=1), 0, "", "r1 ends: 1 instead of 0", ""),
+        (Said(points=3, tags=1), 1, "", "", ""),
+        (Said(parent="r0", points=3, tags=1, end="Canceled"), 0, "", "", "r1 has the parent '', and said 'r0'"),
+    ],
+)
+def test_books_tell_what_does_not_balance(
+    history_database: HistoryDatabase, tmp_path: Path, told: Teller, said: Said, killed: int, lost: str, doubled: str, wrong: str
+) -> None:
+    books = books_of(history_database, tmp_path, {told.run_id: said}, killed=killed)
+    assert ("; ".join(books.lost), "; ".join(books.doubled), "; ".join(books.wrong)) == (lost, doubled, wrong)
+    assert books.balance is (not (lost or doubled or wrong))
+
+
+def test_books_miss_a_run_and_see_one_that_nobody_began(history_database: HistoryDatabase, tmp_path: Path, told: Teller) -> None:
+    assert books_of(history_database, tmp_path, {told.run_id: RIGHT, "r2": Said()}).lost == ["run r2"]
+    assert books_of(history_database, tmp_path, {}).wrong == ["1 runs are there that nobody began, such as r1"]
+    assert books_of(history_database, tmp_path, {}, killed=1).balance
+
+
+def test_books_see_a_step_that_stands_for_two(history_database: HistoryDatabase, tmp_path: Path, feed: HistoryFeed, told: Teller) -> None:
+    feed.add(told.points("loss", [2.5], first=1))
+    doubled = books_of(history_database, tmp_path, {told.run_id: RIGHT}).doubled
+    assert doubled == ["r1 points: 4 instead of 3", "r1 has 4 points of 3 steps up to 2"]
+
+
+def test_books_miss_the_decision_about_a_failure(
+    history_database: HistoryDatabase, tmp_path: Path, feed: HistoryFeed, told: Teller
+) -> None:
+    failed = Teller("r2")
+    feed.add(failed.created(), failed.status(Status.RUNNING), failed.status(Status.FAILED))
+    books = books_of(history_database, tmp_path, {told.run_id: RIGHT, "r2": Said(end="Failed")})
+    [lost] = books.lost
+    assert lost.startswith("the decision about r2#")
