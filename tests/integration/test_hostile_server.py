@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import html
 import json
 import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import ExitStack
+from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 import pytest
 
+from runherald.events import Actor, AmlRunLogEvent, DebugInfo, ErrorEnvelope, Evidence, LogLine, RootError
 from runherald.sinks.connection import HistoryDatabase
 from runherald.sinks.guard.answer import QueryLimits
 from runherald.status import Status
@@ -127,3 +131,80 @@ def test_a_caller_that_leaves_in_the_middle_is_no_fault_of_the_server(server: St
     counted = 'runherald_http_request_seconds_count{method="POST",route="/api/v1/events",status="400"} 3.0'
     wait_until("the callers' ends", lambda: counted in server.http.get("/metrics").text, 20)
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+HOSTILE = "\"'><img src=x onerror=alert(1)><script>alert(2)</script>{{ 7 * 7 }}{% raw %}</title></textarea></pre>javascript:alert(3)"
+
+
+class Markup(HTMLParser):
+    """Gathers what a page would load, run or lead to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.elements: set[str] = set()
+        self.attributes: set[str] = set()
+        self.links: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.add(tag if tag != "img" else f"img {dict(attrs).get('src')}")
+        self.attributes |= {name for name, _ in attrs}
+        self.links += [value or "" for name, value in attrs if name in ("href", "src", "action", "formaction")]
+        if tag == "script":
+            assert str(dict(attrs).get("src")).startswith(("/static/", "/vendor/"))
+
+
+def test_nothing_that_runs_say_becomes_markup(history_database: HistoryDatabase, tmp_path: Path) -> None:
+    run, child = Teller("r"), Teller("c")
+    error = ErrorEnvelope(
+        error=RootError(message=HOSTILE, code=HOSTILE, debug_info=DebugInfo(type=HOSTILE, message=HOSTILE, stack_trace=HOSTILE))
+    )
+    described = {
+        "display_name": HOSTILE,
+        "description": HOSTILE,
+        "tags": {HOSTILE[:100]: HOSTILE, "flag": None},
+        "properties": {HOSTILE[:100]: HOSTILE},
+        "params": {HOSTILE: HOSTILE},
+        "user": HOSTILE,
+        "compute_target": HOSTILE,
+        "script_name": HOSTILE,
+    }
+    events = [
+        run.created(f"e{HOSTILE}", **described),
+        child.created(f"e{HOSTILE}", parent_run_id="r", root_run_id="r", **described),
+        *(told for one in (run, child) for told in (one.status(Status.RUNNING), one.points(HOSTILE, [1.0, 2.0, 3.0]))),
+        run.event(AmlRunLogEvent(file=HOSTILE, lines=(LogLine(number=0, time=1, text=HOSTILE),))),
+        run.status(Status.FAILED, message=HOSTILE, error=error, evidence=Evidence(host=HOSTILE), actor=Actor(kind="user", name=HOSTILE)),
+    ]
+    mails = tmp_path / "mails"
+    mails.mkdir()
+    (mails / "1.eml").write_bytes(f"From: {HOSTILE}\r\nTo: {HOSTILE}\r\nSubject: {HOSTILE}\r\n\r\n{HOSTILE}\r\n".encode())
+    with StudioServer(history_database, tmp_path / "log", mail_folder=mails) as server:
+        taken = server.post(events)
+        assert taken.rejected == []
+        server.get("/api/v1/runs/r", taken)
+        odd = quote(HOSTILE)
+        alias = "SELECT 1 AS `" + HOSTILE.replace("'", "") + "`, display_name FROM runs"
+        pages = ["/", "/runs/r", "/runs/c", f"/runs/{odd}", f"/?experiment=e{odd}", f"/?experiment={odd}&tag={odd}", f"/?status={odd}"]
+        pages += [
+            f"/?cursor={odd}",
+            f"/query?q={odd}",
+            f"/query?q={quote(alias)}",
+            f"/sign-in?next=/{odd}",
+            "/mails",
+            "/mails/1.eml",
+            "/mails/1.eml/body",
+        ]
+        pages += [f"/mails/{odd}", f"/{odd}"]
+        for path in pages:
+            reply = server.http.get(path, headers={"Accept": "text/html"})
+            assert reply.headers["content-type"].startswith("text/html"), path
+            assert "default-src 'none'" in reply.headers["content-security-policy"], path
+            assert "unsafe-inline" not in reply.headers["content-security-policy"].replace("style-src 'unsafe-inline'", ""), path
+            page = Markup()
+            page.feed(reply.text)
+            assert not {element for element in page.elements if element.startswith("img") and element != "img /static/mark.svg"}, path
+            assert not {name for name in page.attributes if name.startswith("on")}, path
+            assert all(link.startswith(("/", "#")) and not link.startswith("//") for link in page.links), (path, page.links)
+            assert "49" not in {text.strip() for text in reply.text.split(">")}, path
+        shown = server.http.get("/runs/r").text
+        assert html.escape("<script>alert(2)</script>") in shown
