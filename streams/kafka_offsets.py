@@ -81,7 +81,7 @@ class KafkaOffsets:
         for topic in topics:
             numbers = self._reader.partitions_for_topic(topic)
             if not numbers:
-                raise UnknownTopic(f"topic {topic!r}: not in this Kafka; make the topics: runherald topics")
+                raise UnknownTopic(f"topic {topic!r}: not in this Kafka; make the topics: runherald topics create")
             partitions += [KafkaPartition(topic, number) for number in sorted(numbers)]
         return partitions
 

@@ -13,16 +13,24 @@ from types import FrameType
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the commands."""
-    parser = commands.add_parser("dev", help="start a local Kafka or ClickHouse, for trials")
+    parser = commands.add_parser(
+        "dev", help="start a local Kafka or ClickHouse, for trials", description="Start a server for trials, until Ctrl-C."
+    )
     parts = parser.add_subparsers(title="parts", metavar="PART", required=True)
 
-    kafka = parts.add_parser("kafka", help="a real Apache Kafka, from PyPI packages")
+    kafka = parts.add_parser(
+        "kafka", help="a real Apache Kafka, from PyPI packages", description="Run a real Apache Kafka, from PyPI packages."
+    )
     kafka.add_argument("--data", type=Path, metavar="DIR", help="folder to keep its data in; a temporary one if not said")
     kafka.add_argument("--nodes", type=int, default=1, choices=range(1, 6), metavar="N", help="how many brokers (1)")
     kafka.add_argument("--port", type=int, default=0, metavar="PORT", help="of the first broker; free ones if not said")
     kafka.set_defaults(run=run_kafka)
 
-    clickhouse = parts.add_parser("clickhouse", help="ClickHouse if its binary is on PATH, else a gateway over chDB")
+    clickhouse = parts.add_parser(
+        "clickhouse",
+        help="ClickHouse if its binary is on PATH, else a gateway over chDB",
+        description="Run ClickHouse if its binary is on PATH, else a gateway over chDB.",
+    )
     clickhouse.add_argument("--data", type=Path, metavar="DIR", help="folder to keep its data in; a temporary one if not said")
     clickhouse.add_argument("--port", type=int, default=0, metavar="PORT", help="a free one if not said")
     clickhouse.set_defaults(run=run_clickhouse)

@@ -36,6 +36,7 @@ _STYLES: Mapping[str, str] = MappingProxyType(
 _GAP = 2
 _LEAST = 6
 """What is left of a column that is cut."""
+_NAMED = 5
 
 
 class Head(Struct, frozen=True):
@@ -84,6 +85,7 @@ def show(grids: Sequence[Grid], out: TextIO) -> None:
         shown = fit(grid, screen)
         # Wider than the terminal only when not even the columns that are kept fit: then lines wrap, and nothing is lost.
         width = max(screen, sum(_widths(shown)) + _GAP * len(shown.heads))
+        shown = replace(shown, note="\n".join(filter(None, (grid.note, _left_out(grid, shown)))))
         console = Console(file=out, highlight=False, width=width)
         with console.capture() as captured:
             if index:
@@ -108,6 +110,16 @@ def fit(grid: Grid, width: int) -> Grid:
         return fit(replace(grid, heads=[*grid.heads[:last], *grid.heads[last + 1 :]], rows=rows), width)
     cells = [[_cut(cell, widths[index]) for index, cell in enumerate(row)] for row in grid.rows] if grid.heads else grid.rows
     return replace(grid, rows=cells, heads=[replace(head, name=_cut(head.name, widths[index])) for index, head in enumerate(grid.heads)])
+
+
+def _left_out(grid: Grid, shown: Grid) -> str:
+    """Return which columns `fit` gave up, as a line for people; they are the last of those that may be cut."""
+    count = len(grid.heads) - len(shown.heads)
+    if not count:
+        return ""
+    names = [head.name for head in grid.heads if not head.keep][-count:]
+    said = ", ".join(names[:_NAMED]) + (f" and {count - _NAMED} more" if count > _NAMED else "")
+    return f"no room for {said}; -o json has all"
 
 
 def _widths(grid: Grid) -> list[int]:

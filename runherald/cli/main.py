@@ -15,9 +15,11 @@ from collections.abc import Callable, Sequence
 from typing import cast
 
 from runherald.cli import dead_letters, dev, migrate, options, query, rebuild, rules, run, status, sync, topics, up, worker
-from runherald.errors import RunheraldError
+from runherald.errors import InvalidInput, RunheraldError
 
 COMMANDS = (up, run, query, status, sync, rules, dead_letters, worker, topics, migrate, rebuild, dev)
+
+EXIT_STATUS = "Exit status: 0 done; 1 the answer is no; 2 wrong use; 3 a server, Kafka or ClickHouse cannot be reached; 130 interrupted."
 
 INTERRUPTED = 130
 
@@ -44,12 +46,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         return _reader_is_gone()
+    except ModuleNotFoundError as error:
+        return _not_installed(error)
     return status
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
-    parser = argparse.ArgumentParser(prog="runherald", description="Run history and mail alerts for training runs.")
+    parser = argparse.ArgumentParser(prog="runherald", description="Run history and mail alerts for training runs.", epilog=EXIT_STATUS)
     parser.add_argument("--version", action=_Version)
     options.add_server(parser)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -72,6 +76,17 @@ class _Version(argparse.Action):
 def _report(error: RunheraldError) -> int:
     sys.stderr.write(f"runherald: {' '.join(str(error).split())}\n")
     return error.exit_status
+
+
+def _not_installed(error: ModuleNotFoundError) -> int:
+    """Say which of the optional packages are missing: the base install is the SDK alone."""
+    if error.name is None or error.name.partition(".")[0] == "runherald":
+        raise error
+    sys.stderr.write(
+        f"runherald: this command needs the package {error.name!r}; "
+        "install runherald[cli] to ask a server, runherald[embedded] to run one, runherald[all] for everything\n"
+    )
+    return InvalidInput.exit_status
 
 
 def _reader_is_gone() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from typing import TYPE_CHECKING
 
 from runherald.cli.grid import text
@@ -23,7 +24,7 @@ def register(commands: Commands) -> None:
         description="Bring the schema on a ClickHouse server up to date, and print the SQL that makes the user whom users' queries run as.",
     )
     parser.add_argument("--history", metavar="URL", help="http(s)://user:password@host:port (RUNHERALD_HISTORY)")
-    parser.add_argument("--database", metavar="NAME", help="(runherald)")
+    parser.add_argument("--database", metavar="NAME", help="database on that server (runherald)")
     parser.add_argument("--cluster", default="", metavar="NAME", help="make replicated tables on this cluster")
     add_output(parser)
     add_config(parser)
@@ -42,6 +43,7 @@ def migrate(args: argparse.Namespace) -> int:
     from runherald.sinks.connection import HistoryDatabase
     from runherald.sinks.guard.server_user import server_user_sql
 
+    logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)  # what it would say, our errors say
     settings = settings_of(args, history=args.history, database=args.database)
     if settings.history == EMBEDDED:
         raise SettingsError("--history: write http(s)://user:password@host:port (`runherald up` migrates the embedded history itself)")

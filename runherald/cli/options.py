@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 def add_server(parser: argparse.ArgumentParser) -> None:
     """Add the options that say which server is asked. They may stand before or after the command."""
     group = parser.add_argument_group("server")
-    group.add_argument("--url", default=argparse.SUPPRESS, metavar="URL", help="the server's (RUNHERALD_URL)")
-    group.add_argument("--token", default=argparse.SUPPRESS, metavar="TOKEN", help="that the server asks for (RUNHERALD_TOKEN)")
+    group.add_argument(
+        "--url", default=argparse.SUPPRESS, metavar="URL", help="address of the server; http://127.0.0.1:7460 if not said (RUNHERALD_URL)"
+    )
+    group.add_argument("--token", default=argparse.SUPPRESS, metavar="TOKEN", help="what the server asks for, if it does (RUNHERALD_TOKEN)")
     add_config(group)
 
 

@@ -23,10 +23,13 @@ from runherald.errors import InvalidInput
 FORMATS = ("table", "json", "jsonl", "yaml", "csv", "tsv")
 
 
-def add_output(parser: argparse.ArgumentParser) -> None:
-    """Add the options of a command that prints data."""
+def add_output(parser: argparse.ArgumentParser, *, default: str = "") -> None:
+    """Add the options of a command that prints data; `default` is the format everywhere, if there is one."""
     group = parser.add_argument_group("output")
-    group.add_argument("-o", "--output", choices=FORMATS, help="default: table on a terminal, json in a pipe")
+    unsaid = default or "table on a terminal and json in a pipe"
+    group.add_argument(
+        "-o", "--output", choices=FORMATS, default=default, metavar="FORMAT", help=f"{', '.join(FORMATS)}; {unsaid} if not said"
+    )
     group.add_argument("--query", dest="jmespath", metavar="JMESPATH", help="print only this part of the data")
 
 

@@ -16,9 +16,12 @@ if TYPE_CHECKING:
 def register(commands: Commands) -> None:
     """Add `cancel`."""
     parser = commands.add_parser(
-        "cancel", help="ask a run to stop", description="Ask runs to stop: each is told with its next heartbeat, and ends itself."
+        "cancel",
+        help="ask a run to stop",
+        description="Ask runs to stop. Each is told with its next heartbeat, and ends when its script looks at `run.cancel_requested`; a "
+        "script that never looks goes on.",
     )
-    parser.add_argument("run_ids", nargs="+", metavar="RUN")
+    parser.add_argument("run_ids", nargs="+", metavar="RUN", help="id, as `runherald run list` shows it")
     parser.add_argument("--reason", default="", metavar="TEXT", help="kept in the run's history")
     add_server(parser)
     parser.set_defaults(run=cancel_runs)

@@ -21,13 +21,15 @@ if TYPE_CHECKING:
 PAGE = 200
 """Runs asked for at once."""
 
+STATUSES = tuple(status.value for status in Status)
+
 
 def register(commands: Commands) -> None:
     """Add `list` and `children`."""
     parser = commands.add_parser("list", help="runs, newest first", description="List runs, newest first.")
     parser.add_argument("-e", "--experiment", default="", metavar="NAME", help="only of this experiment")
     parser.add_argument(
-        "-s", "--status", default="", choices=tuple(status.value for status in Status), metavar="STATUS", help="only in this status"
+        "-s", "--status", default="", type=_status, choices=STATUSES, metavar="STATUS", help="only in this status, such as Failed"
     )
     parser.add_argument("-t", "--tag", default="", metavar="KEY[=VALUE]", help="only with this tag")
     parser.add_argument("--parent", default="", metavar="RUN", help="only children of this run")
@@ -38,7 +40,7 @@ def register(commands: Commands) -> None:
     parser.set_defaults(run=list_runs)
 
     parser = commands.add_parser("children", help="the runs below a run", description="List the children of a run.")
-    parser.add_argument("run_id", metavar="RUN")
+    parser.add_argument("run_id", metavar="RUN", help="id, as `runherald run list` shows it")
     parser.add_argument("-r", "--recursive", action="store_true", help="and their children")
     add_output(parser)
     add_server(parser)
@@ -87,8 +89,8 @@ def runs_grid(runs: Sequence[RunView], title: str = "") -> Grid:
     """Return the table of runs; why one failed stands at the end of its row."""
     heads = (
         Head("RUN", keep=True),
-        Head("EXPERIMENT"),
         Head("NAME"),
+        Head("EXPERIMENT"),
         Head("STATUS", keep=True),
         Head("CAUSE"),
         Head("STARTED", keep=True),
@@ -101,14 +103,19 @@ def runs_grid(runs: Sequence[RunView], title: str = "") -> Grid:
 def _row(run: RunView) -> tuple[str, ...]:
     return (
         run.run_id,
-        run.experiment_name,
         run.display_name,
+        run.experiment_name,
         run.status,
         run.cause,
         short_time(run.start_time or run.created_time),
         duration(run.duration_seconds),
         first_line(run.error.error.message) if run.error else "",
     )
+
+
+def _status(text: str) -> str:
+    """Return a status however its letters are written; argparse refuses what is none."""
+    return next((name for name in STATUSES if name.casefold() == text.casefold()), text)
 
 
 def _count(text: str) -> int:

@@ -1,8 +1,9 @@
-"""`runherald run logs`: what a run printed."""
+"""`runherald run logs`: the lines of a run's log."""
 
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import TYPE_CHECKING
 
 from runherald.cli.grid import text
@@ -16,13 +17,13 @@ if TYPE_CHECKING:
 
 def register(commands: Commands) -> None:
     """Add `logs`."""
-    parser = commands.add_parser("logs", help="what a run printed", description="Print the last lines of a run's log.")
-    parser.add_argument("run_id", metavar="RUN")
+    parser = commands.add_parser("logs", help="the lines of a run's log", description="Print the last lines of a run's log.")
+    parser.add_argument("run_id", metavar="RUN", help="id, as `runherald run list` shows it")
     parser.add_argument("-n", "--tail", type=int, default=1_000, metavar="N", help="so many lines (default 1000)")
-    add_output(parser)
-    add_server(parser)
     # Lines are for grep and less as they are: here the default is text in a pipe as well.
-    parser.set_defaults(run=show_logs, output="table")
+    add_output(parser, default="table")
+    add_server(parser)
+    parser.set_defaults(run=show_logs)
 
 
 def show_logs(args: argparse.Namespace) -> int:
@@ -34,4 +35,6 @@ def show_logs(args: argparse.Namespace) -> int:
         for line in lines
     ]
     print_answer(args, answer, table=lambda: text([line.text for line in lines]))
+    if not lines:
+        sys.stderr.write(f"runherald: no line of run {args.run_id} has arrived\n")
     return 0

@@ -22,7 +22,7 @@ def register(commands: Commands) -> None:
     parser = commands.add_parser(
         "metrics", help="what a run measured", description="Print a run's metrics: a summary as a table, every point in the other formats."
     )
-    parser.add_argument("run_id", metavar="RUN")
+    parser.add_argument("run_id", metavar="RUN", help="id, as `runherald run list` shows it")
     parser.add_argument("name", nargs="?", default="", metavar="METRIC", help="only this one")
     parser.add_argument("-r", "--recursive", action="store_true", help="and those of its children")
     add_output(parser)

@@ -25,7 +25,7 @@ TRACEBACK_LINES = 20
 def register(commands: Commands) -> None:
     """Add `show`."""
     parser = commands.add_parser("show", help="one run", description="Show a run: status, cause, error, its way, metrics, children.")
-    parser.add_argument("run_id", metavar="RUN")
+    parser.add_argument("run_id", metavar="RUN", help="id, as `runherald run list` shows it")
     add_output(parser)
     add_server(parser)
     parser.set_defaults(run=show_run)

@@ -30,9 +30,10 @@ def register(commands: Commands) -> None:
         help="follow a run until it ends",
         description="Print each change of a run's status until it ends; exit status 1 if it failed or was canceled.",
     )
-    parser.add_argument("run_id", nargs="?", default="", metavar="RUN")
+    parser.add_argument("run_id", nargs="?", default="", metavar="RUN", help="id, as `runherald run list` shows it")
     parser.add_argument("--all", action="store_true", dest="every", help="every run, until interrupted")
-    parser.add_argument("-o", "--output", choices=("table", "jsonl"), help="default: table on a terminal, jsonl in a pipe")
+    unsaid = "table on a terminal and jsonl in a pipe if not said"
+    parser.add_argument("-o", "--output", choices=("table", "jsonl"), metavar="FORMAT", help=f"table, jsonl; {unsaid}")
     add_server(parser)
     parser.set_defaults(run=watch)
 

@@ -133,8 +133,8 @@ def test_a_table_of_runs(api: CannedApi, capsys: Output) -> None:
     api.answer("/runs", RunPage(runs=[FAILED, RUNNING]))
     assert main(["run", "list", "-o", "table"]) == 0
     head, first, second = capsys.readouterr().out.splitlines()
-    assert head.split() == ["RUN", "EXPERIMENT", "NAME", "STATUS", "CAUSE", "STARTED", "DURATION", "ERROR"]
-    assert first.split() == ["digits_2", "digits", "lr=10", "Failed", "code_error", *local(FAILED.start_time).split(), "1m", "14s", "boom"]
+    assert head.split() == ["RUN", "NAME", "EXPERIMENT", "STATUS", "CAUSE", "STARTED", "DURATION", "ERROR"]
+    assert first.split() == ["digits_2", "lr=10", "digits", "Failed", "code_error", *local(FAILED.start_time).split(), "1m", "14s", "boom"]
     assert second.split()[:3] == ["digits_1", "digits", "Running"]
 
 

@@ -50,7 +50,7 @@ def test_a_pipe_gets_everything(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_a_terminal_gets_what_fits_and_ids_whole(width: int, row: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    head, first, _ = drawn(RUNS, width=width, monkeypatch=monkeypatch)
+    head, first, *_ = drawn(RUNS, width=width, monkeypatch=monkeypatch)
     assert first.rstrip() == row
     assert width < 31 or len(head.rstrip()) <= width
 
