@@ -109,7 +109,11 @@ def serve(settings: Settings, *, catch_mail: bool) -> int:
         stack.enter_context(_about(settings.data / ABOUT, url, mail.smtp if catch_mail else ""))
         logger.info("server started url=%s log=%s history=%s data=%s", url, settings.log, without_password(settings.history), settings.data)
         print(f"runherald is on {url}", flush=True)  # noqa: T201
+        if catch_mail:
+            others = f" (workers reach them with --smtp {mail.smtp})" if settings.log != "embedded" else ""
+            print(f"mails are not sent on, they are kept on {url}/mails{others}", flush=True)  # noqa: T201
         _run(server, listener)
+    logger.info("server stopped url=%s", url)
     return 0
 
 
