@@ -19,6 +19,7 @@ from typing import Protocol
 
 from tests.drills.books import Books, lines
 from tests.drills.embedded_world import EmbeddedWorld
+from tests.drills.kafka_world import KafkaWorld
 from tests.drills.schedule import Fault, schedule
 
 Say = Callable[[str], None]
@@ -70,13 +71,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--faults", default="all", help="`all`, or kinds separated by commas")
     parser.add_argument("--producers", type=int, default=3, help="how many processes log at a time (3)")
     parser.add_argument("--rate", type=float, default=400.0, help="points a second of each (400)")
+    parser.add_argument("--log", choices=("embedded", "kafka"), default="embedded", help="what is drilled (embedded)")
+    parser.add_argument("--brokers", type=int, default=3, help="nodes of the Kafka (3)")
     parser.add_argument(
         "--keep", type=Path, help="folder for what is left behind; a temporary one, kept when the books do not balance, if not said"
     )
     options = parser.parse_args(arguments)
     folder = options.keep or Path(tempfile.mkdtemp(prefix="runherald-drill-"))
     folder.mkdir(parents=True, exist_ok=True)
-    with EmbeddedWorld(folder, (free_port(), free_port()), count=options.producers, rate=options.rate, seed=options.seed) as world:
+    with world_of(options, folder) as world:
         kinds = wanted_kinds(options.faults, world.kinds)
         faults = schedule(options.seed, options.minutes * 60, kinds, every=options.every)
         print(f"seed {options.seed}, {len(faults)} faults of {len(kinds)} kinds, everything in {folder}", flush=True)
@@ -86,6 +89,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for line in lines(books):
         print(line)
     return 0 if books.balance else 1
+
+
+def world_of(options: argparse.Namespace, folder: Path) -> EmbeddedWorld | KafkaWorld:
+    """Return what the command line asks to be drilled."""
+    ports = (free_port(), free_port())
+    load = {"count": options.producers, "rate": options.rate, "seed": options.seed}
+    return KafkaWorld(folder, ports, brokers=options.brokers, **load) if options.log == "kafka" else EmbeddedWorld(folder, ports, **load)
 
 
 def wanted_kinds(text: str, kinds: Sequence[str]) -> list[str]:

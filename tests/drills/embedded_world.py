@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,9 +13,10 @@ from tests.drills import post_office, producers
 from tests.drills.books import Books, check_books
 from tests.drills.post_office import REFUSED, PostOffice
 from tests.drills.producers import Producers
+from tests.drills.rest import wait_for_rest
 from tests.drills.schedule import Fault
 from tests.drills.small_disk import SmallDisk
-from tests.server_process import ServerProcess, wait_until
+from tests.server_process import ServerProcess
 
 SERVER_FAULTS = ("server-kill", "server-term", "server-freeze")
 DISK_FAULTS = ("journal-disk-full", "log-disk-full")
@@ -40,12 +39,12 @@ class EmbeddedWorld:
         self._post_office = PostOffice(folder / "mails", ports[1])
         recipients = ("--mail-to", "operator@example.org", "--mail-to", REFUSED)
         self._server = ServerProcess(folder, ports[0], *recipients, "--smtp", self._post_office.url)
-        self._environment = {
+        environment = {
             "RUNHERALD_URL": self._server.url,
             "RUNHERALD_HOME": str(self._home_disk.folder),
             "RUNHERALD_LEASE_SECONDS": "20",
         }
-        self._producers = Producers(folder, self._environment, count=count, rate=rate, seed=seed)
+        self._producers = Producers(folder, [environment], count=count, rate=rate, seed=seed)
         self._kills = 0
         self.kinds: tuple[str, ...] = KINDS
 
@@ -82,14 +81,8 @@ class EmbeddedWorld:
         """End the load, send what killed producers left, and wait until nothing is under way."""
         self._post_office.heal()
         self._producers.finish(bound)
-        self._sync()
-        said = self._producers.said()
-        points = sum(one.points for one in said.values())
-        ends = sum(bool(one.end) for one in said.values())
-        wait_until("every point in history", lambda: self._count("SELECT count() FROM metrics") >= points, bound)
-        ended = "SELECT count() FROM runs WHERE status IN ('Completed', 'Failed', 'Canceled')"
-        wait_until("every end in history", lambda: self._count(ended) >= ends, bound)
-        wait_until("the end of every notice", self._notices_rest, bound)
+        self._producers.sync()
+        wait_for_rest(self._server.query, self._producers.said(), bound)
 
     def books(self) -> Books:
         """Stop the server and check the books."""
@@ -105,22 +98,6 @@ class EmbeddedWorld:
             )
         finally:
             history.close()
-
-    def _sync(self) -> None:
-        command = [sys.executable, "-m", "runherald", "sync", "-o", "json"]
-        done = subprocess.run(command, env={**os.environ, **self._environment}, capture_output=True, text=True, timeout=120, check=False)
-        assert done.returncode == 0, f"sync ended with status {done.returncode}: {done.stderr[-2000:]}"
-
-    def _count(self, sql: str) -> int:
-        return int(self._server.query(sql)[0][0])
-
-    def _notices_rest(self) -> bool:
-        """Whether no notice is pending, twice in a row: a decision may be on its way to the outbox."""
-        for _ in range(2):
-            if self._count("SELECT count() FROM notices WHERE state = 'pending'"):
-                return False
-            time.sleep(2)
-        return True
 
     def __enter__(self) -> EmbeddedWorld:
         disks = [disk.mount() for disk in (self._home_disk, self._data_disk)]

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.drills.ledger import Said, read_ledgers
@@ -18,10 +18,11 @@ FAULTS = ("producer-kill", "producer-freeze")
 class Producers:
     """Some producers that log all the time, each with a ledger."""
 
-    def __init__(self, folder: Path, environment: Mapping[str, str], *, count: int, rate: float, seed: int) -> None:
+    def __init__(self, folder: Path, environments: Sequence[Mapping[str, str]], *, count: int, rate: float, seed: int) -> None:
+        """Take where things go and how much of it; the environments are taken in turn."""
         self.killed = 0
         self._folder = folder
-        self._environment = environment
+        self._environments = environments
         self._rate = rate
         self._seed = seed
         self._count = count
@@ -58,6 +59,17 @@ class Producers:
             status = process.wait(bound)
             assert status == 0, f"a producer ended with status {status}: {self.output()[-3000:]}"
 
+    def sync(self) -> None:
+        """Send what killed ones left in their journals.
+
+        Raises:
+            AssertionError: some of it could not be sent.
+        """
+        for environment in self._environments:
+            command = [sys.executable, "-m", "runherald", "sync", "-o", "json"]
+            done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=120, check=False)
+            assert done.returncode == 0, f"sync ended with status {done.returncode}: {done.stderr[-2000:]}"
+
     def output(self) -> str:
         """Return what they printed."""
         return (self._folder / "producers.log").read_text()
@@ -77,4 +89,5 @@ class Producers:
         self._begun += 1
         ledger = self._folder / f"ledger-{self._begun:05}"
         arguments = [sys.executable, "-m", "tests.drills.training", str(ledger), str(self._stop), str(self._seed * 10_000 + self._begun)]
-        return spawn([*arguments, str(self._rate)], self._environment, self._folder / "producers.log")
+        environment = self._environments[self._begun % len(self._environments)]
+        return spawn([*arguments, str(self._rate)], environment, self._folder / "producers.log")
