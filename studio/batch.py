@@ -41,8 +41,10 @@ def read_batch(body: bytes, limits: Limits) -> Batch:
     run_ids: set[str] = set()
     rejected: list[Rejected] = []
     members = split_batch(body)
-    if len(members) > limits.batch_events:
-        raise InvalidEvent("body", f"is a batch of {len(members)} events; at most {limits.batch_events} are taken: send it in parts")
+    count = len(members)
+    if count > limits.batch_events:
+        del members  # the error would hold millions of them until it is answered
+        raise InvalidEvent("body", f"is a batch of {count} events; at most {limits.batch_events} are taken: send it in parts")
     for index, member in enumerate(members):
         try:
             event = decode_cloud_event(member)

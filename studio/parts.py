@@ -18,7 +18,7 @@ from runherald.streams.letter_trial import LetterTrial
 from runherald.streams.log import Log
 from runherald.studio.live import LiveFeed
 
-MAX_BODY = 16 * 1024 * 1024
+MAX_BODY = 4 * 1024 * 1024
 
 
 def new_producer() -> str:

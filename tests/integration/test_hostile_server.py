@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import html
 import json
 import socket
@@ -11,6 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import httpx
@@ -158,7 +160,7 @@ def test_nothing_that_runs_say_becomes_markup(history_database: HistoryDatabase,
     error = ErrorEnvelope(
         error=RootError(message=HOSTILE, code=HOSTILE, debug_info=DebugInfo(type=HOSTILE, message=HOSTILE, stack_trace=HOSTILE))
     )
-    described = {
+    described: dict[str, Any] = {
         "display_name": HOSTILE,
         "description": HOSTILE,
         "tags": {HOSTILE[:100]: HOSTILE, "flag": None},
@@ -208,3 +210,27 @@ def test_nothing_that_runs_say_becomes_markup(history_database: HistoryDatabase,
             assert "49" not in {text.strip() for text in reply.text.split(">")}, path
         shown = server.http.get("/runs/r").text
         assert html.escape("<script>alert(2)</script>") in shown
+
+
+BOMBS = {
+    "scalars": b"[" + b"1," * 2_000_000 + b"1]",
+    "empty objects": b"[" + b"{}," * 1_300_000 + b"{}]",
+    "brackets": b"[" * 2_000_000 + b"]" * 2_000_000,
+    "one key again and again": b'[{"id":1' + b',"id":1' * 500_000 + b"}]",
+    "one long number": b"[" + b"9" * 4_000_000 + b"]",
+    "one long text": b'["' + b"\\u0000" * 600_000 + b'"]',
+    "no UTF-8": b'[{"id":"\xff\xfe"}]',
+    "zipped": gzip.compress(b"[" + b" " * 4_000_000 + b"]"),
+    "too large": b" " * 5_000_000,
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_body_made_to_hurt_is_answered_soon_and_shortly(server: StudioServer, name: str) -> None:
+    began = time.monotonic()
+    reply = server.http.post("/api/v1/events", content=BOMBS[name], headers={"Content-Encoding": "gzip"} if name == "zipped" else {})
+    assert reply.status_code in (200, 400, 413)
+    assert len(reply.content) < 5_000
+    assert time.monotonic() - began < 5
+    assert reply.status_code != 200 or reply.json()["accepted"] == 0
+    assert server.http.get("/healthz").text == "ok"
