@@ -17,7 +17,6 @@ import uvicorn
 from msgspec.structs import replace
 
 from runherald.cli.parts import check_schema, limited, open_history, processors, rules_of
-from runherald.cli.serving import PROCESSORS
 from runherald.deploy.mail_catcher import MailCatcher
 from runherald.errors import InvalidInput
 from runherald.settings import Settings, without_password
@@ -27,6 +26,7 @@ from runherald.sinks.guard.guard import QueryGuard
 from runherald.sinks.migrate import migrate
 from runherald.sinks.queries import HistoryReader
 from runherald.streams.dead_letter_limit import NO_LIMIT
+from runherald.streams.dead_letters import NAME as DEAD_LETTERS_NAME
 from runherald.streams.embedded_runner import EmbeddedRunner
 from runherald.streams.letter_trial import LetterTrial
 from runherald.streams.log import open_log
@@ -48,7 +48,7 @@ _TOPICS = {
     "leases": (EVENTS,),
     "alerting": (STATUS,),
     "mailer": (ALERTS,),
-    "dead-letters": (DEAD_LETTERS,),
+    DEAD_LETTERS_NAME: (DEAD_LETTERS,),
 }
 _GRACE_SECONDS = 5
 
@@ -68,10 +68,11 @@ def serve(settings: Settings, *, catch_mail: bool) -> int:
         if mails is not None:
             catcher = stack.enter_context(MailCatcher(mails))
             mail = replace(mail, smtp=catcher.url)
-        runner = None
         made = processors(settings, lambda: history, rules, mail=mail, public_url=public_url)
-        if settings.log == "embedded" or settings.history == "embedded":
-            runner = EmbeddedRunner(log, limited(made, lambda: history), limit=NO_LIMIT)
+        embedded = settings.log == "embedded" or settings.history == "embedded"
+        # Dead letters are the server's: when a worker stops because of them, all its processors do, and somebody has to say so.
+        own = made if embedded else {DEAD_LETTERS_NAME: made[DEAD_LETTERS_NAME]}
+        runner = EmbeddedRunner(log, limited(own, lambda: history), limit=NO_LIMIT)
         reader = HistoryReader(history)
         letters = DeadLetterReader(history)
         live = LiveFeed()
@@ -86,7 +87,7 @@ def serve(settings: Settings, *, catch_mail: bool) -> int:
                 log,
                 reader,
                 letters,
-                {name: _TOPICS[name] for name in PROCESSORS},
+                _TOPICS,
                 version=version("runherald"),
                 log_url=settings.log,
                 history_url=history.url_for_humans if settings.history != "embedded" else settings.history,
@@ -97,9 +98,8 @@ def serve(settings: Settings, *, catch_mail: bool) -> int:
             mail_folder=mails,
             public_url=public_url,
         )
-        if runner is not None:
-            runner.start()
-            stack.callback(runner.stop)
+        runner.start()
+        stack.callback(runner.stop)
         server = _Server(
             uvicorn.Config(
                 make_app(parts), log_config=None, access_log=False, timeout_graceful_shutdown=_GRACE_SECONDS, timeout_keep_alive=60
@@ -164,8 +164,8 @@ def _ready_history(settings: Settings) -> HistoryDatabase:
     return history
 
 
-def _ailment(runner: EmbeddedRunner | None) -> str:
-    if runner is None or runner.healthy:
+def _ailment(runner: EmbeddedRunner) -> str:
+    if runner.healthy:
         return ""
     ill = [each for each in runner.health() if each.state not in ("starting", "running")]
     return "; ".join(f"processor {each.name} is {each.state}: {each.error}" for each in ill)

@@ -13,7 +13,7 @@ from runherald.errors import InvalidInput, SettingsError
 if TYPE_CHECKING:
     from runherald.settings import Settings
 
-PROCESSORS = ("history", "metrics", "logs", "leases", "alerting", "mailer", "dead-letters")
+PROCESSORS = ("history", "metrics", "logs", "leases", "alerting", "mailer")
 _OVERRIDES = {
     "data": "data",
     "host": "host",
