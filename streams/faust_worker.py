@@ -69,21 +69,24 @@ class FaustWorker:
         return 0
 
     async def _run(self) -> None:
+        stop = asyncio.Event()
+        # First of all: a stop while Kafka is still being asked is one in order, too.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
         offsets = await asyncio.to_thread(KafkaOffsets, self._servers)
         try:
             processor = self._factory()
             await asyncio.to_thread(offsets.check_topics, processor.topics)
+            if stop.is_set():
+                return
             with tempfile.TemporaryDirectory(prefix="runherald-") as folder:
                 app = make_app(group_of(self._name), self._servers, Path(folder), session_seconds=self._session_seconds)
                 lane = FaustLane(app, processor, offsets, policy=self._policy, limit=self._limit)
-                await self._serve(app, lane, offsets, processor.topics)
+                await self._serve(app, lane, offsets, processor.topics, stop)
         finally:
             offsets.close()
 
-    async def _serve(self, app: Any, lane: FaustLane, offsets: KafkaOffsets, topics: Sequence[str]) -> None:
-        stop = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async def _serve(self, app: Any, lane: FaustLane, offsets: KafkaOffsets, topics: Sequence[str], stop: asyncio.Event) -> None:
         with _watched(self._name, lane, offsets, topics, self._patience):
             await app.start()
             logger.info("processor=%s event=started group=%s", self._name, group_of(self._name))

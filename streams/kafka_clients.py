@@ -24,6 +24,13 @@ KafkaError: type[Exception] = _kafka.errors.KafkaError
 TopicAlreadyExistsError: type[Exception] = _kafka.errors.TopicAlreadyExistsError
 UnknownTopicOrPartitionError: type[Exception] = _kafka.errors.UnknownTopicOrPartitionError
 
+NO_COORDINATOR: tuple[type[Exception], ...] = (
+    _kafka.errors.CoordinatorLoadInProgressError,
+    _kafka.errors.CoordinatorNotAvailableError,
+    _kafka.errors.NotCoordinatorError,
+)
+"""What brokers answer about a group while it has no coordinator: they have just begun, or one has just gone."""
+
 STALE_MEMBER: tuple[type[Exception], ...] = (
     _kafka.errors.CommitFailedError,
     _kafka.errors.IllegalGenerationError,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -11,6 +12,7 @@ from runherald.errors import Unreachable
 from runherald.records import TopicPartition
 from runherald.streams.errors import UnknownTopic
 from runherald.streams.kafka_clients import (
+    NO_COORDINATOR,
     STALE_MEMBER,
     KafkaAdminClient,
     KafkaConsumer,
@@ -20,6 +22,7 @@ from runherald.streams.kafka_clients import (
 )
 
 BOOTSTRAP_SECONDS = 10
+COORDINATOR_PAUSE_SECONDS = 0.2
 
 
 class KafkaOffsets:
@@ -57,9 +60,12 @@ class KafkaOffsets:
             return _ours(self._reader.end_offsets(self._partitions_of(topics)))
 
     def committed(self, group: str, topics: Collection[str]) -> dict[TopicPartition, int]:
-        """Return what the group has committed; partitions without a commit are left out."""
+        """Return what the group has committed; partitions without a commit are left out.
+
+        Waits up to ten seconds for the group's coordinator: after a broker began or ended, another has to take its place.
+        """
         with self._lock, reaching(self._servers):
-            offsets = self._admin.list_group_offsets({group: self._partitions_of(topics)})[group]
+            offsets = self._list_offsets(group, self._partitions_of(topics))
         return _ours({partition: each.offset for partition, each in offsets.items() if each.offset >= 0})
 
     def check_topics(self, topics: Collection[str]) -> None:
@@ -75,6 +81,18 @@ class KafkaOffsets:
         """Close the connections."""
         self._reader.close()
         self._admin.close()
+
+    def _list_offsets(self, group: str, partitions: Sequence[Any]) -> Mapping[Any, Any]:
+        deadline = time.monotonic() + BOOTSTRAP_SECONDS
+        while True:
+            try:
+                offsets: Mapping[Any, Any] = self._admin.list_group_offsets({group: partitions})[group]
+            except NO_COORDINATOR:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(COORDINATOR_PAUSE_SECONDS)
+            else:
+                return offsets
 
     def _partitions_of(self, topics: Collection[str]) -> list[Any]:
         partitions = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import subprocess
 import sys
@@ -184,6 +185,33 @@ def test_a_stopped_worker_has_flushed_and_committed_all_it_took_in(rig: Rig) -> 
     for partition in range(PARTITIONS):
         offsets = [offset for at, offset, _ in rig.stored() if at == partition]
         assert offsets == sorted(offsets)
+
+
+@pytest.mark.parametrize("moment", ["forked", "connecting", "joining"])
+def test_a_worker_that_is_stopped_while_it_begins_stops_in_order(rig: Rig, moment: str) -> None:
+    rig.send()
+    names = tuple(f"{rig.name}-{letter}" for letter in "abc")
+    worker = rig.start(names=names)
+    children = Path(f"/proc/{worker.pid}/task/{worker.pid}/children")
+    rig.until(lambda: len(children.read_text().split()) == len(names))
+    if moment == "connecting":
+        rig.until(lambda: bool(sockets_of(int(children.read_text().split()[0]))))
+    if moment == "joining":
+        rig.until(lambda: "event=started" in rig.said(worker))
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(40) == 0, rig.said(worker)
+    for name in names:
+        rig.check_nothing_skipped(name)
+
+
+def sockets_of(pid: int) -> list[str]:
+    """Return the sockets that a process holds."""
+    held = []
+    for file in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            target = str(file.readlink())
+            held += [target] if target.startswith("socket:") else []
+    return held
 
 
 def test_a_flush_that_raises_ends_the_worker_and_the_next_one_begins_where_it_committed(rig: Rig) -> None:
