@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from runherald.errors import InvalidEvent, InvalidInput
 from runherald.identifiers import new_run_id
+from runherald.producers import arguments
 from runherald.producers.origin import check_lease, new_header
 from runherald.producers.run_views import Matching
 from runherald.validation import check_experiment_name
@@ -27,6 +28,8 @@ class Experiment:
 
     def __init__(self, workspace: Workspace, name: str, **kwargs: object) -> None:
         del kwargs  # azureml-core's internal ones
+        if not hasattr(workspace, "session"):
+            raise InvalidInput(f"experiment: the workspace is a {type(workspace).__name__}; pass a Workspace, first of all")
         if not isinstance(name, str):
             raise InvalidInput(f"experiment: the name is a {type(name).__name__}; pass a text")
         try:
@@ -50,8 +53,8 @@ class Experiment:
         self,
         *args: object,
         run_id: str | None = None,
-        display_name: str = "",
-        description: str = "",
+        display_name: str | None = None,
+        description: str | None = None,
         tags: Mapping[str, object] | None = None,
         lease_seconds: float | None = None,
         **kwargs: object,
@@ -69,7 +72,11 @@ class Experiment:
             raise InvalidInput(f"start_logging: does not know the argument {unknown[0]!r}")
         del args  # azureml-core takes and ignores them
         return self.begin_run(
-            run_id=run_id, display_name=display_name, description=description, tags=tags or {}, lease_seconds=lease_seconds
+            run_id=run_id,
+            display_name=display_name or "",
+            description=description,
+            tags={} if tags is None else tags,
+            lease_seconds=lease_seconds,
         )
 
     def begin_run(
@@ -78,7 +85,7 @@ class Experiment:
         run_id: str | None = None,
         parent: Run | None = None,
         display_name: str = "",
-        description: str = "",
+        description: str | None = None,
         tags: Mapping[str, object] = MappingProxyType({}),
         lease_seconds: float | None = None,
     ) -> Run:
@@ -89,13 +96,14 @@ class Experiment:
             _parent=parent,
             _lease_seconds=check_lease(self._workspace.lease_seconds if lease_seconds is None else lease_seconds),
         )
+        what = f"run {run.id}"
         header = new_header(
             self._name,
             parent_run_id=parent.id if parent else "",
             root_run_id=parent.root_run_id if parent else run.id,
-            display_name=display_name,
-            description=description,
-            tags=tags,
+            display_name=arguments.display_name(what, display_name),
+            description=arguments.description(what, description),
+            tags=arguments.tags(what, tags),
         )
         run.create(header)
         return run

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from runherald.clock import system_clock
 from runherald.events import DebugInfo, ErrorEnvelope, Evidence, RootError
 from runherald.limits import DEFAULT_LIMITS
+from runherald.producers.texts import line_of, sendable, text_of
 from runherald.status import Cause
 
 USER_ERROR = "UserError"
@@ -25,31 +26,31 @@ class Failure(NamedTuple):
 
 def failure_of(error_details: object, error_code: object) -> Failure:
     """Return the failure that `Run.fail` was told of: a text, an exception, anything with a text, or nothing."""
-    code = str(error_code) if error_code is not None else USER_ERROR
+    code = line_of(error_code, DEFAULT_LIMITS.display_name) if error_code is not None else USER_ERROR
     if isinstance(error_details, BaseException):
         return failure_of_exception(error_details, code=code)
-    message = _cut("" if error_details is None else str(error_details), DEFAULT_LIMITS.message)
+    message = "" if error_details is None else text_of(error_details, DEFAULT_LIMITS.message)
     return Failure(None, message, ErrorEnvelope(error=RootError(code=code, message=message), time=system_clock()))
 
 
 def failure_of_exception(error: BaseException, *, code: str = USER_ERROR, now: datetime | None = None) -> Failure:
     """Return the failure that an exception is. Of a long traceback the end is kept: it names the place."""
     kind = type(error).__name__
-    text = _text(error)
+    text = text_of(error, DEFAULT_LIMITS.message)
     if isinstance(error, SystemExit):
         message = f"User program ended with exit status {text or 'none'}"
     else:
         message = f"User program failed with {kind}: {text}" if text else f"User program failed with {kind}"
-    message = _cut(message, DEFAULT_LIMITS.message)
-    trace = "".join(traceback.format_exception(error))
+    message = text_of(message, DEFAULT_LIMITS.message)
+    module = type(error).__module__
     debug = DebugInfo(
-        type=f"{type(error).__module__}.{kind}" if type(error).__module__ != "builtins" else kind,
-        message=_cut(text, DEFAULT_LIMITS.message),
-        stack_trace=trace[-DEFAULT_LIMITS.stack_trace :],
+        type=line_of(kind if module == "builtins" else f"{module}.{kind}", DEFAULT_LIMITS.display_name),
+        message=text,
+        stack_trace=_trace(error),
     )
     # torch.cuda names its own class; it cannot be imported here.
     out_of_memory = isinstance(error, MemoryError) or kind == "OutOfMemoryError"
-    exit_code = error.code if isinstance(error, SystemExit) and isinstance(error.code, int) else None
+    exit_code = _exit_code(error)
     return Failure(
         Cause.OUT_OF_MEMORY if out_of_memory else Cause.CODE_ERROR,
         message,
@@ -58,12 +59,20 @@ def failure_of_exception(error: BaseException, *, code: str = USER_ERROR, now: d
     )
 
 
-def _text(error: BaseException) -> str:
+def is_success(error: BaseException | None) -> bool:
+    """Say whether what ends a block means that all went well: nothing, or `SystemExit` with status 0."""
+    return error is None or (isinstance(error, SystemExit) and (error.code is None or _exit_code(error) == 0))
+
+
+def _exit_code(error: BaseException) -> int | None:
+    """Return the exit status as a plain number: True is 1, as it is for the shell; None where it is a text, or beyond 64 bits."""
+    code = error.code if isinstance(error, SystemExit) else None
+    return int(code) if isinstance(code, int) and abs(code) < 2**63 else None
+
+
+def _trace(error: BaseException) -> str:
     try:
-        return str(error)
-    except Exception as broken:  # an exception of the user's whose text raises must not hide that the run failed
-        return f"(no text: {type(broken).__name__})"
-
-
-def _cut(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 1] + "…"
+        trace = "".join(traceback.format_exception(error))
+    except Exception as broken:  # an exception of the user's that cannot be shown must not hide that the run failed
+        return f"(no traceback: {type(broken).__name__})"
+    return sendable(trace[-DEFAULT_LIMITS.stack_trace :])

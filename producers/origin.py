@@ -11,14 +11,16 @@ from pathlib import Path
 
 from runherald.errors import InvalidInput
 from runherald.events import Evidence, RunHeader
+from runherald.limits import DEFAULT_LIMITS
+from runherald.producers.texts import line_of
 
 MAX_LEASE_SECONDS = 7 * 86_400
 
 
 def new_header(
-    experiment_name: str, *, parent_run_id: str, root_run_id: str, display_name: str, description: str, tags: Mapping[str, object]
+    experiment_name: str, *, parent_run_id: str, root_run_id: str, display_name: str, description: str, tags: Mapping[str, str | None]
 ) -> RunHeader:
-    """Return the header of a run that begins in this process."""
+    """Return the header of a run that begins in this process. What the machine says of itself is mended where it could not be sent."""
     return RunHeader(
         experiment_name=experiment_name,
         display_name=display_name,
@@ -26,15 +28,20 @@ def new_header(
         parent_run_id=parent_run_id,
         root_run_id=root_run_id,
         compute_target="local",
-        user=_user(),
-        script_name=Path(sys.argv[0]).name if sys.argv and sys.argv[0] not in ("", "-c", "-m") else "",
-        tags={str(key): None if value is None else str(value) for key, value in tags.items()},
+        user=line_of(_user(), DEFAULT_LIMITS.display_name),
+        script_name=line_of(_script(), DEFAULT_LIMITS.path),
+        tags=dict(tags),
     )
 
 
 def host_evidence(lease_seconds: float) -> Evidence:
     """Return where this process runs, and how long it may be silent."""
-    return Evidence(host=socket.gethostname(), pid=os.getpid(), lease_seconds=lease_seconds or None)
+    return Evidence(host=host_name(), pid=os.getpid(), lease_seconds=lease_seconds or None)
+
+
+def host_name() -> str:
+    """Return the machine's name."""
+    return line_of(socket.gethostname(), DEFAULT_LIMITS.display_name)
 
 
 def check_lease(seconds: object) -> float:
@@ -46,6 +53,11 @@ def check_lease(seconds: object) -> float:
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds <= MAX_LEASE_SECONDS:
         raise InvalidInput(f"lease_seconds: is to be a number above 0 and at most {MAX_LEASE_SECONDS} (7 days)")
     return float(seconds)
+
+
+def _script() -> str:
+    first = sys.argv[0] if sys.argv else ""
+    return Path(first).name if isinstance(first, str) and first not in ("", "-c", "-m") else ""
 
 
 def _user() -> str:

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Self, SupportsIndex
 from msgspec.structs import replace
 
 from runherald.api import RunView
-from runherald.errors import InvalidEvent, InvalidInput, Unreachable
+from runherald.errors import Unreachable
 from runherald.events import RunHeader
-from runherald.producers.failure import Failure, failure_of, failure_of_exception
+from runherald.producers import arguments
+from runherald.producers.failure import Failure, failure_of, failure_of_exception, is_success
 from runherald.producers.health import Health
 from runherald.producers.logged import metrics_of
 from runherald.producers.origin import host_evidence
@@ -24,7 +25,6 @@ from runherald.producers.run_views import Matching, details_of, view_of
 from runherald.producers.run_writer import RunWriter
 from runherald.producers.waiting import wait_until_done
 from runherald.status import Cause, Status
-from runherald.validation import check_run_id
 
 if TYPE_CHECKING:
     from .experiment import Experiment
@@ -57,10 +57,7 @@ class Run:
         **kwargs: object,
     ) -> None:
         del outputs, kwargs  # azureml-core's; files come later
-        try:
-            check_run_id("run_id", run_id)
-        except InvalidEvent as error:
-            raise InvalidInput(str(error)) from None
+        run_id = arguments.run_id(run_id)
         self._experiment = experiment
         self._session = experiment.workspace.session
         self._id = run_id
@@ -220,7 +217,7 @@ class Run:
         Raises:
             InvalidInput: key or value cannot be taken.
         """
-        self.set_tags({key: value})
+        self.set_tags({arguments.tag_key(f"run {self._id}", key): value})
 
     def set_tags(self, tags: Mapping[str, object]) -> None:
         """Set tags; others stay. Raises what `tag` does."""
@@ -230,7 +227,7 @@ class Run:
 
     def remove_tags(self, tags: str | Sequence[str]) -> None:
         """Remove tags by their keys."""
-        removed = self._writer.remove_tags([tags] if isinstance(tags, str) else tags)
+        removed = self._writer.remove_tags(tags)
         if self._view is not None:
             self._learn(tags={key: value for key, value in self._view.tags.items() if key not in removed})
 
@@ -362,7 +359,7 @@ class Run:
             return
         if isinstance(error, KeyboardInterrupt):
             self._end(Status.CANCELED, Cause.USER, "Interrupted by the user (KeyboardInterrupt).")
-        elif error is not None and not (isinstance(error, SystemExit) and error.code in (None, 0)):
+        elif error is not None and not is_success(error):
             self._fail(failure_of_exception(error))
         elif self._cancel_seen:
             self._end(Status.CANCELED, Cause.USER, "Canceled on request.")

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import logging
-import operator
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 
-from runherald.errors import InvalidEvent, InvalidInput
+from runherald.errors import InvalidInput
 from runherald.events import Actor, AmlRunEvent, AmlRunStatusChangedEvent, Data, ErrorEnvelope, Evidence, RunHeader
 from runherald.limits import DEFAULT_LIMITS
-from runherald.producers import values
+from runherald.producers import arguments, values
 from runherald.producers.health import Health
 from runherald.producers.recorder import Recorder
 from runherald.producers.session import Session
 from runherald.status import Cause, Status
-from runherald.validation import check_metric_name, check_properties, check_tags
-
-_MAX_STEP = 2**63 - 1
 
 _log = logging.getLogger("runherald.run")
 
@@ -32,6 +28,7 @@ class RunWriter:
     def __init__(self, session: Session, *, workspace: str, experiment_name: str, run_id: str, lease_seconds: float = 0.0) -> None:
         self.session = session
         self.run_id = run_id
+        self._run = f"run {run_id}"
         self.ended: Status | None = None
         self.properties: dict[str, str] = {}
         self._workspace = workspace
@@ -47,12 +44,12 @@ class RunWriter:
         """Record a number or a text under a metric's name."""
         if type(value) is not float:
             value = self._scalar(name, value)
-        if name not in self._steps:
-            self._check_metric(name)
+        if type(name) is not str or name not in self._steps:
+            name = arguments.metric_name(self._run, name)
         if step is not None:
-            step = self._step(name, step)
+            step = arguments.step(self._what(name), step)
         if description:
-            self._check_description(name, description)
+            description = arguments.description(self._what(name), description)
         recorder = self._recorder
         if recorder is None or recorder.closed or self.ended is not None:
             recorder = self._for_metrics()
@@ -60,73 +57,57 @@ class RunWriter:
 
     def log_list(self, name: str, value: object, description: str | None) -> None:
         """Record each item of a list as a point of its own, at the steps after the greatest of the name so far."""
-        self._check_metric(name)
+        name = arguments.metric_name(self._run, name)
         points = values.items(self._what(name), value)
-        for point in points:
-            self._check_text(name, point)
-        self._check_description(name, description)
+        description = arguments.description(self._what(name), description)
         recorder = self._for_metrics()
         for point in points:
-            recorder.log(name, point, None, description or "")
+            recorder.log(name, point, None, description)
 
     def log_row(self, name: str, columns: Mapping[str, object], description: str | None) -> None:
         """Record one row of named columns."""
-        if name not in self._steps:
-            self._check_metric(name)
+        if type(name) is not str or name not in self._steps:
+            name = arguments.metric_name(self._run, name)
         if description:
-            self._check_description(name, description)
+            description = arguments.description(self._what(name), description)
         cells = values.row(self._what(name), columns)
         self._for_metrics().log_object(name, "row", cells, description or "")
 
     def log_table(self, name: str, columns: object, description: str | None) -> None:
         """Record a table: a dictionary of columns of one length."""
-        self._check_metric(name)
-        self._check_description(name, description)
+        name = arguments.metric_name(self._run, name)
+        description = arguments.description(self._what(name), description)
         lists = values.table(self._what(name), columns)
-        self._for_metrics().log_object(name, "table", lists, description or "")
+        self._for_metrics().log_object(name, "table", lists, description)
 
     def create(self, header: RunHeader) -> None:
         """Record that the run exists, and what it is."""
-        self._checked(lambda: check_tags("tags", header.tags))
-        self._checked(lambda: check_properties("properties", header.properties))
         self.properties = dict(header.properties)
         self._say(AmlRunEvent(operation="Created", header=header, actor=self._actor()))
 
     def update(self, *, display_name: str | None = None, description: str | None = None) -> None:
         """Record another name or description."""
-        for field, text, limit in (
-            ("display_name", display_name, DEFAULT_LIMITS.display_name),
-            ("description", description, DEFAULT_LIMITS.description),
-        ):
-            if text is None:
-                continue
-            if not isinstance(text, str):
-                raise InvalidInput(f"run {self.run_id}: {field} is a {type(text).__name__}; pass a text")
-            if len(text) > limit:
-                raise InvalidInput(f"run {self.run_id}: {field} is {len(text)} characters long; at most {limit} are kept: shorten it")
+        if display_name is not None:
+            display_name = arguments.display_name(self._run, display_name)
+        if description is not None:
+            description = arguments.description(self._run, description)
         self._say(AmlRunEvent(operation="Updated", display_name=display_name, description=description, actor=self._actor()))
 
     def set_tags(self, tags: Mapping[str, object]) -> dict[str, str | None]:
         """Record tags and return them as recorded: values become texts, None stays a tag without a value."""
-        if not isinstance(tags, Mapping):
-            raise InvalidInput(f"run {self.run_id}: tags are a {type(tags).__name__}; pass a dictionary")
-        texts = {self._key("tag", key): None if value is None else str(value) for key, value in tags.items()}
-        self._checked(lambda: check_tags("tags", texts))
+        texts = arguments.tags(self._run, tags)
         self._say(AmlRunEvent(operation="Updated", tags=texts, actor=self._actor()))
         return texts
 
-    def remove_tags(self, keys: Sequence[str]) -> tuple[str, ...]:
+    def remove_tags(self, keys: object) -> tuple[str, ...]:
         """Record that tags are gone, and return their keys."""
-        removed = tuple(self._key("tag", key) for key in keys)
+        removed = arguments.tag_keys(self._run, keys)
         self._say(AmlRunEvent(operation="Updated", tags_removed=removed, actor=self._actor()))
         return removed
 
     def add_properties(self, properties: Mapping[str, object]) -> dict[str, str]:
         """Record properties, each of which is written once, and return them as recorded."""
-        if not isinstance(properties, Mapping):
-            raise InvalidInput(f"run {self.run_id}: properties are a {type(properties).__name__}; pass a dictionary")
-        texts = {self._key("property", key): str(value) for key, value in properties.items()}
-        self._checked(lambda: check_properties("properties", texts))
+        texts = arguments.properties(self._run, properties)
         for key, text in texts.items():
             if self.properties.get(key, text) != text:
                 raise InvalidInput(f"run {self.run_id}: property {key!r} has another value already; properties are written once: use a tag")
@@ -236,49 +217,12 @@ class RunWriter:
     def _actor(self) -> Actor:
         return Actor(kind="run")
 
-    def _what(self, name: str) -> str:
-        return f"run {self.run_id}: metric {name!r}"
+    def _what(self, name: object) -> str:
+        return f"{self._run}: metric {name!r}"
 
-    def _scalar(self, name: str, value: object) -> float | str:
+    def _scalar(self, name: object, value: object) -> float | str:
         plain = values.scalar(value)
         if plain is None:
-            kind = type(value).__name__
-            raise InvalidInput(f"{self._what(name)}: value is a {kind}; log a number or a text, lists with log_list, columns with log_row")
-        self._check_text(name, plain)
-        return plain
-
-    def _check_text(self, name: str, value: float | str) -> None:
-        if isinstance(value, str) and len(value) > DEFAULT_LIMITS.metric_text:
-            raise InvalidInput(
-                f"{self._what(name)}: value is a text of {len(value)} characters; at most {DEFAULT_LIMITS.metric_text} are kept: shorten it"
-            )
-
-    def _check_metric(self, name: object) -> None:
-        if not isinstance(name, str):
-            raise InvalidInput(f"run {self.run_id}: a metric's name is a {type(name).__name__}; pass a text")
-        self._checked(lambda: check_metric_name("name", name))
-
-    def _check_description(self, name: str, description: object) -> None:
-        if description is not None and (not isinstance(description, str) or len(description) > DEFAULT_LIMITS.description):
-            raise InvalidInput(f"{self._what(name)}: description is to be a text of at most {DEFAULT_LIMITS.description} characters")
-
-    def _step(self, name: str, step: object) -> int:
-        whole = int(step) if isinstance(step, float) and step.is_integer() else step
-        try:
-            number = operator.index(whole)  # type: ignore[arg-type]  # what is no whole number raises
-        except TypeError:
-            raise InvalidInput(f"{self._what(name)}: step is a {type(step).__name__}; pass a whole number") from None
-        if not -_MAX_STEP <= number < _MAX_STEP:
-            raise InvalidInput(f"{self._what(name)}: step does not fit into 64 bits")
-        return number
-
-    def _key(self, kind: str, key: object) -> str:
-        if not isinstance(key, str):
-            raise InvalidInput(f"run {self.run_id}: a {kind}'s key is a {type(key).__name__}; pass a text")
-        return key
-
-    def _checked(self, check: Callable[[], None]) -> None:
-        try:
-            check()
-        except InvalidEvent as error:
-            raise InvalidInput(f"run {self.run_id}: {error}") from None
+            kind = values.kind_of(value)
+            raise InvalidInput(f"{self._what(name)}: value is {kind}; log a number or a text, lists with log_list, columns with log_row")
+        return arguments.bounded(f"{self._what(name)}: value", plain, DEFAULT_LIMITS.metric_text) if isinstance(plain, str) else plain

@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import logging
 import os
-import socket
 import sys
 import weakref
 from pathlib import Path
@@ -17,6 +16,7 @@ from runherald.producers.client import ApiClient
 from runherald.producers.destination import destination_of, open_transport
 from runherald.producers.journal import Journal
 from runherald.producers.journal_folder import JournalHead
+from runherald.producers.origin import host_name
 from runherald.producers.outbox import Outbox
 from runherald.producers.recorder import Recorder
 from runherald.producers.shipper import Shipper
@@ -52,7 +52,7 @@ class Session:
         head = JournalHead(workspace=workspace, run_id=run_id, producer=producer or new_producer_id(), destination=self._address)
         journal = Journal(self.destination.home, head)
         outbox = Outbox(head, journal.folder, journal=journal)
-        recorder = Recorder(journal, outbox, steps, lease_seconds=lease_seconds, host=socket.gethostname(), pid=os.getpid())
+        recorder = Recorder(journal, outbox, steps, lease_seconds=lease_seconds, host=host_name(), pid=os.getpid())
         self._recorders.add(recorder)
         _watch_worker()
         self.shipper.add(outbox)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import msgspec
 
 from runherald.errors import InvalidInput
 from runherald.limits import DEFAULT_LIMITS
+from runherald.producers.arguments import bounded
 from runherald.producers.batching import nonfinite_name
 
 MAX_OBJECT_BYTES = DEFAULT_LIMITS.event_bytes * 9 // 10
@@ -24,10 +26,10 @@ def scalar(value: object) -> float | str | None:
         return str(value)
     if isinstance(value, (float, int)):
         return _number(value)
-    single = _single(value)
-    if single is not value:
-        return scalar(single)
-    return _number(value) if hasattr(type(value), "__float__") else None
+    single = _single(value)  # once: what holds another of its own kind would have no end
+    if isinstance(single, str):
+        return str(single)
+    return _number(single) if hasattr(type(single), "__float__") else None
 
 
 def row(what: str, columns: Mapping[str, object]) -> dict[str, Cell]:
@@ -38,6 +40,8 @@ def row(what: str, columns: Mapping[str, object]) -> dict[str, Cell]:
     """
     if not columns:
         raise InvalidInput(f"{what}: has no columns; pass each as a keyword argument")
+    if set(map(type, columns)) != {str} or not all(map(str.isascii, columns)):
+        columns = {_column_name(what, name): value for name, value in columns.items()}
     cells: dict[str, Cell] = {}
     size = 0
     for name, value in columns.items():
@@ -61,7 +65,7 @@ def table(what: str, columns: object) -> dict[str, list[Cell]]:
         raise InvalidInput(f"{what}: is a {type(columns).__name__}; pass a dictionary of columns, each a list")
     if not columns:
         raise InvalidInput(f"{what}: has no columns; pass a dictionary of columns, each a list")
-    lists = {str(name): _column(f"{what}, column {name!r}", column) for name, column in columns.items()}
+    lists = {(plain := _column_name(what, name)): _column(f"{what}, column {plain!r}", column) for name, column in columns.items()}
     lengths = {name: len(column) for name, column in lists.items()}
     if len(set(lengths.values())) > 1:
         said = ", ".join(f"{name!r} has {length}" for name, length in list(lengths.items())[:5])
@@ -80,8 +84,8 @@ def items(what: str, values: object) -> list[float | str]:
     for index, value in enumerate(_sequence(what, values)):
         item = scalar(value)
         if item is None:
-            raise InvalidInput(f"{what}: item {index} is a {type(value).__name__}; log numbers or texts")
-        found.append(item)
+            raise InvalidInput(f"{what}: item {index} is {kind_of(value)}; log numbers or texts")
+        found.append(bounded(f"{what}: item {index}", item, DEFAULT_LIMITS.metric_text) if isinstance(item, str) else item)
     if not found:
         raise InvalidInput(f"{what}: the list is empty; log at least one value")
     return found
@@ -100,16 +104,31 @@ def cell(what: str, value: object) -> Cell:
         return int(value)
     plain = scalar(value)
     if plain is None:
-        raise InvalidInput(f"{what}: is a {type(value).__name__}; log numbers, texts or booleans")
+        raise InvalidInput(f"{what}: is {kind_of(value)}; log numbers, texts or booleans")
+    if isinstance(plain, str):
+        return bounded(f"{what}:", plain, sys.maxsize)  # a row has a bound as a whole
     if isinstance(plain, float) and not math.isfinite(plain):
         return nonfinite_name(plain)
     return plain
 
 
+def kind_of(value: object) -> str:
+    """Return what an error says of a value that cannot be logged."""
+    if isinstance(value, int):
+        return "an int beyond what a float can hold"
+    return f"a {type(value).__name__}"
+
+
+def _column_name(what: str, name: object) -> str:
+    if isinstance(name, (str, int)):
+        return bounded(f"{what}: a column's name", str(name), DEFAULT_LIMITS.metric_name)
+    raise InvalidInput(f"{what}: a column's name is a {type(name).__name__}; pass a text")
+
+
 def _number(value: Any) -> float | None:
     try:
         return float(value)
-    except (TypeError, ValueError, OverflowError, RuntimeError):
+    except Exception:  # the user's own type: whatever it raises, it is no number
         return None
 
 
@@ -120,7 +139,7 @@ def _single(value: object) -> object:
         return value
     try:
         return item()
-    except (TypeError, ValueError, RuntimeError):
+    except Exception:  # the user's own type: whatever it raises, it holds no single value
         return value
 
 
