@@ -37,6 +37,8 @@ FIRST_CHILDREN = 6
 CHART_CHILDREN = 12
 LOG_TAIL = 60
 PAGE_CELLS = 10_000
+PAGE_CHILDREN = 200
+PAGE_METRICS = 500
 EXAMPLES = (
     "SELECT experiment, status, count() AS runs FROM runs GROUP BY experiment, status ORDER BY runs DESC",
     "SELECT r.display_name, r.status, max(m.value) AS best FROM metrics AS m JOIN runs AS r ON r.run_id = m.run_id\n"
@@ -161,7 +163,7 @@ class Pages:
 
     def _run(self, run: RunView) -> Response:
         curves = self._reader.curves([run.run_id])
-        children = self._reader.children(run.run_id)
+        children, all_children = self._children(run, PAGE_CHILDREN)
         transitions = self._reader.transitions(run.run_id)
         status = next((status for status in Status if status == run.status), None)
         return self._page(
@@ -170,8 +172,10 @@ class Pages:
             parent=self._reader.run(run.parent_run_id) if run.parent_run_id else None,
             segments=segments(transitions, self._parts.clock()),
             refused=[step for step in transitions if not step.accepted],
-            curves=curves,
+            curves=curves[:PAGE_METRICS],
+            all_curves=len(curves),
             children=children,
+            all_children=all_children,
             notices=self._reader.notices(run.run_id, limit=100),
             lines=self._reader.logs(run.run_id, tail=LOG_TAIL),
             may_cancel=status is not None and may_follow(status, Status.CANCEL_REQUESTED),
@@ -183,8 +187,15 @@ class Pages:
         return self._page("query.html", text=text, answer=answer, rows=rows, fault=fault, views=USER_VIEWS, examples=EXAMPLES)
 
     def _charts(self, run: RunView) -> Any:
-        children = self._reader.children(run.run_id)[:CHART_CHILDREN]
+        children, _ = self._children(run, CHART_CHILDREN)
         return charts_of([run, *children], self._reader.curves([run.run_id, *(child.run_id for child in children)]))
+
+    def _children(self, run: RunView, most: int) -> tuple[list[RunView], int]:
+        """Return the first children of a run, and how many there are; nothing keeps a run from naming itself as its parent."""
+        family = self._reader.families([run.run_id], most).get(run.run_id)
+        if family is None:
+            return [], 0
+        return [child for child in family.first if child.run_id != run.run_id], sum(family.counts.values())
 
     async def _mail_of(self, request: Request) -> Any:
         name: str = request.path_params["name"]

@@ -18,10 +18,12 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from runherald.events import Actor, AmlRunLogEvent, DebugInfo, ErrorEnvelope, Evidence, LogLine, RootError
+from runherald.api import POSITION_HEADER, format_positions
+from runherald.events import Actor, AmlRunLogEvent, AmlRunMetricEvent, DebugInfo, ErrorEnvelope, Evidence, LogLine, RootError
 from runherald.sinks.connection import HistoryDatabase
 from runherald.sinks.guard.answer import QueryLimits
 from runherald.status import Status
+from runherald.studio.pages import PAGE_CHILDREN, PAGE_METRICS
 from runherald.studio.user_queries import MAX_ASKED
 from tests.history_feed import Teller
 from tests.server_process import wait_until
@@ -234,3 +236,17 @@ def test_a_body_made_to_hurt_is_answered_soon_and_shortly(server: StudioServer, 
     assert time.monotonic() - began < 5
     assert reply.status_code != 200 or reply.json()["accepted"] == 0
     assert server.http.get("/healthz").text == "ok"
+
+
+def test_a_run_of_thousands_of_children_and_metrics_has_a_page(server: StudioServer) -> None:
+    run = Teller("r")
+    children = [Teller(f"child-{number:04}").created(parent_run_id="r", root_run_id="r") for number in range(3_000)]
+    names = tuple(f"metric-{number:04}" for number in range(1_000))
+    columns: dict[str, Any] = {"series": list(range(1_000)), "steps": [0] * 1_000, "times": [0] * 1_000, "values": [1.0] * 1_000}
+    taken = server.post([run.created(), run.event(AmlRunMetricEvent(names=names, **columns)), *children])
+    page = server.http.get("/runs/r", headers={POSITION_HEADER: format_positions(taken.positions)}).text
+    assert page.count('href="/runs/child-') == PAGE_CHILDREN
+    assert 'href="/?parent=r"' in page
+    assert page.count('<th scope="row">metric-') == PAGE_METRICS
+    assert "The first 500 of 1000 are shown." in page
+    assert 'href="/runs/child-' in server.http.get("/?parent=r").text
