@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,37 @@ def test_a_fault_is_named_with_file_line_and_key(tmp_path: Path, text: str, line
     assert caught.value.exit_status == 2
     for word in words:
         assert word in str(caught.value)
+
+
+_LAUGHS = "".join(f"  {name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n" for before, name in zip("abcdefgh", "bcdefghi", strict=True))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"receivers:\n  a: &a [x@example.org]\n{_LAUGHS}",
+        "rules: &r\n  - *r\n",
+        "receivers: &r\n  a: *r\n",
+        "rules: !!python/object/apply:os.mkdir [made-by-a-rule]\n",
+        "rules:\n  - !!python/object/apply:os.mkdir [made-by-a-rule]\n",
+        "rules: " + "[" * 5_000,
+        f"rules:\n  - name: mine{TAIL}    longer_than: {'9' * 5_000}s\n",
+        'rules:\n  - name: mine\n    status: Failed\n    receivers: "a@example.org\\r\\nBcc: b@example.org"\n',
+        'rules:\n  - name: "mine\\r\\nBcc: b@example.org"\n    status: Failed\n    receivers: a@example.org\n',
+    ],
+)
+def test_a_file_made_to_hurt_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InvalidRule):
+        load_rules([write(tmp_path, text)])
+    assert not (tmp_path / "made-by-a-rule").exists()
+
+
+def test_a_pattern_that_is_long_to_match_is_matched_soon(tmp_path: Path) -> None:
+    [rule] = load_rules([write(tmp_path, f"rules:\n  - name: mine{TAIL}    experiment: '{'*a' * 60}b'\n")])
+    began = time.monotonic()
+    assert mismatch(rule.when, AmlRunStatusChangedEvent(status=Status.FAILED, header=RunHeader(experiment_name="a" * 255)), NOW)
+    assert time.monotonic() - began < 1
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
