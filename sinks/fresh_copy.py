@@ -22,7 +22,8 @@ logger = logging.getLogger(__name__)
 SUFFIX = "_rebuild"
 _TARGET = re.compile(r"^CREATE MATERIALIZED VIEW \S+ TO (?:`?\w+`?\.)?`?(\w+)`?")
 _SOURCE = re.compile(r"\bFROM (?:`?\w+`?\.)?`?(\w+)`?")
-_SETTINGS = {"async_insert": 0, "max_partitions_per_insert_block": 0, "deduplicate_blocks_in_dependent_materialized_views": 0}
+# Without tokens the engine would take two equal blocks for one that came twice.
+_SETTINGS = {"async_insert": 0, "insert_deduplicate": 0, "max_partitions_per_insert_block": 0}
 
 
 class FreshCopy:
@@ -62,14 +63,35 @@ class FreshCopy:
 
     def carry(self, table: str, condition: str, replaced: Mapping[str, str] | None = None) -> None:
         """Copy rows of history that fulfil a condition; `replaced` gives columns another value, as SQL."""
+        # What has a version is merged first: a new value may be the version. Of the rest a copy more is a copy less to look for.
+        final = " FINAL" if replaced else ""
         columns = shape_of(self.history, table).columns
         values = ", ".join(f"{replaced[name]} AS `{name}`" if replaced and name in replaced else f"`{name}`" for name in columns)
         # The condition is within: a new value has the name of its column, and would be what the condition sees.
-        kept = f"SELECT {listed(columns)} FROM `{self.history.database}`.`{table}` FINAL WHERE {condition}"  # noqa: S608
+        kept = f"SELECT {listed(columns)} FROM `{self.history.database}`.`{table}`{final} WHERE {condition}"  # noqa: S608
         self.history.client().command(
             f"INSERT INTO `{self._name}`.`{table}` ({listed(columns)}) SELECT {values} FROM ({kept})",  # noqa: S608
             settings=_SETTINGS,
         )
+
+    def replace(self, table: str, replaced: Mapping[str, str]) -> None:
+        """Give columns of all rows of a fresh table another value, as SQL; what materialised views made of the rows is made again."""
+        client = self.tables.client()
+        columns = shape_of(self.tables, table).columns
+        values = ", ".join(f"{replaced[name]} AS `{name}`" if name in replaced else f"`{name}`" for name in columns)
+        scratch = f"{table}_replaced"
+        client.command(f"CREATE TABLE `{scratch}`{self._on_cluster} AS `{table}`")
+        client.command(
+            f"INSERT INTO `{scratch}` ({listed(columns)}) SELECT {values} FROM `{table}` FINAL",  # noqa: S608
+            settings=_SETTINGS,
+        )
+        for emptied in (table, *self.fed([table])):
+            client.command(f"TRUNCATE TABLE `{emptied}`{self._on_cluster} SYNC")
+        client.command(
+            f"INSERT INTO `{table}` ({listed(columns)}) SELECT {listed(columns)} FROM `{scratch}`",  # noqa: S608
+            settings=_SETTINGS,
+        )
+        client.command(f"DROP TABLE `{scratch}`{self._on_cluster} SYNC")
 
     def exchange(self, tables: Sequence[str]) -> None:
         """Put these tables in the place of history's, and history's here."""

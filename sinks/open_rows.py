@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from runherald.sinks.former_log import STEP, is_former
 from runherald.sinks.table_shape import TableShape
 
 
@@ -12,9 +13,9 @@ def beyond(offsets: Mapping[int, int]) -> str:
     return f"toInt64(_offset) >= {_of_partition(offsets)}"
 
 
-def before(offsets: Mapping[int, int]) -> str:
-    """Return the condition of rows below the offset of their partition; of a partition that is not named, none."""
-    return f"toInt64(_offset) < {_of_partition(offsets)}"
+def before(offsets: Mapping[int, int], value: str = "toInt64(_offset)") -> str:
+    """Return the condition of rows below the offset of their partition, or another value of it; of a partition that is not named, none."""
+    return f"{value} < {_of_partition(offsets)}"
 
 
 def open_rows(shape: TableShape, until: Mapping[int, int], database: str, *, unfinished: bool) -> str | None:
@@ -24,13 +25,13 @@ def open_rows(shape: TableShape, until: Mapping[int, int], database: str, *, unf
     table says it, so that it can only be compared once all is finished.
     """
     if shape.has("_partition", "_offset"):
-        return beyond(until)
+        return f"NOT ({is_former(shape)}) AND {beyond(until)}"
     if not unfinished:
         return "0"
     if shape.has("series_id"):
-        return f"series_id NOT IN (SELECT series_id FROM `{database}`.metric_points WHERE NOT ({beyond(until)}))"  # noqa: S608
+        return f"series_id NOT IN (SELECT series_id FROM `{database}`.metric_points WHERE _partition >= {STEP} OR NOT ({beyond(until)}))"  # noqa: S608
     if shape.has("workspace", "run_id"):
-        return f"(workspace, run_id) IN (SELECT workspace, run_id FROM `{database}`.run_state FINAL WHERE {beyond(until)})"  # noqa: S608
+        return f"(workspace, run_id) IN (SELECT workspace, run_id FROM `{database}`.run_state FINAL WHERE version > 0 AND {beyond(until)})"  # noqa: S608
     return None
 
 

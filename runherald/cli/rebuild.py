@@ -28,7 +28,11 @@ def register(commands: Commands) -> None:
         description="Make history's tables again from the log, and put them in the place of the old ones. With --diff only compare, and "
         "name what differs. A data folder must be at rest: stop its server first. Exit status of --diff: 0 equal, 1 not.",
     )
-    parser.add_argument("--diff", action="store_true", help="compare only; changes nothing")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--diff", action="store_true", help="compare only; changes nothing")
+    what.add_argument(
+        "--new-log", action="store_true", help="the log was emptied or replaced: go on with it, behind the history that there is"
+    )
     parser.add_argument("--data", metavar="DIR", help="folder of the embedded log and history (./runherald-data)")
     parser.add_argument("--wait", type=float, default=0.0, metavar="SECONDS", help="before the exchange wait for workers to stop (0)")
     parser.add_argument("--cluster", default="", metavar="NAME", help="history's cluster, if its tables are replicated")
@@ -54,6 +58,8 @@ def run(args: argparse.Namespace) -> int:
     settings = serving.settings_of(args)
     with ExitStack() as stack:
         log, history = _open(stack, settings)
+        if args.new_log:
+            return _go_on(args, log, history, settings)
         if args.diff:
             found = compare(log, history, cluster=args.cluster, say=_say)
         else:
@@ -62,6 +68,17 @@ def run(args: argparse.Namespace) -> int:
             )
     print_answer(args, _answer(found, exchanged=not args.diff), table=lambda: _grids(found, exchanged=not args.diff))
     return 0 if found.equal or not args.diff else 1
+
+
+def _go_on(args: argparse.Namespace, log: Log, history: HistoryDatabase, settings: Settings) -> int:
+    from runherald.clock import system_clock
+    from runherald.streams.group_members import running
+    from runherald.streams.rebuild.former import go_on
+
+    anew = go_on(log, history, running=lambda groups: running(settings.log, groups), clock=system_clock, say=_say, cluster=args.cluster)
+    words = [f"{name} begins at the beginning of this log" for name in anew]
+    print_answer(args, {"begin_anew": anew}, table=lambda: text(words, "History stays, behind what this log says:"))
+    return 0
 
 
 def _open(stack: ExitStack, settings: Settings) -> tuple[Log, HistoryDatabase]:

@@ -70,12 +70,11 @@ def log_records(log: Log, name: str, parts: Sequence[Part]) -> Iterator[Sequence
         consumer.close()
 
 
-def stored_events(history: HistoryDatabase, part: Part, *, number: int | None = None) -> Iterator[Sequence[Record]]:
+def stored_events(history: HistoryDatabase, part: Part) -> Iterator[Sequence[Record]]:
     """Yield the events that `run_events` holds of a part below `log_from`, as records, in order."""
-    stored = part.partition if number is None else number
     for first in range(0, part.log_from, CHUNK):
-        where = {"topic": part.topic, "partition": stored, "first": first, "until": min(part.log_from, first + CHUNK)}
-        records = [_record(part.topic, stored, *row) for row in select(history, _EVENTS, where)]
+        where = {"topic": part.topic, "partition": part.partition, "first": first, "until": min(part.log_from, first + CHUNK)}
+        records = [_record(part.topic, part.partition, *row) for row in select(history, _EVENTS, where)]
         if records:
             yield records
 

@@ -10,8 +10,7 @@ rows out, and after a `rebuild` they come again from the log.
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -23,18 +22,13 @@ from runherald.sinks.fresh_copy import FreshCopy
 from runherald.sinks.open_rows import open_rows
 from runherald.sinks.table_shape import shape_of
 from runherald.sinks.writer import TableWriter
-from runherald.streams.errors import ProcessorsRun
 from runherald.streams.log import Log, group_of
 from runherald.streams.rebuild.derived import LEFT, Derived, derived
+from runherald.streams.rebuild.former import replay_former
 from runherald.streams.rebuild.older import carry_older
 from runherald.streams.rebuild.plan import Part, plan, words_of
 from runherald.streams.rebuild.replay import Replay, Say
-
-Running = Callable[[Sequence[str]], Mapping[str, int]]
-"""Returns how many members each of some consumer groups has that has any."""
-
-LOOK_SECONDS = 1.0
-"""How often is looked whether the workers have stopped."""
+from runherald.streams.rebuild.rest import Running, await_rest
 
 
 class Differences(Struct, frozen=True, kw_only=True):
@@ -139,6 +133,7 @@ class _Rebuild:
             self._parts[each.processor] = await self._plan(each)
         for line in self._sources():
             self._say(line)
+        await replay_former(copy, self._history, clock=self._clock, say=self._say)
         for each in derived():
             replay = self._replays[each.processor] = Replay(each, self._log, self._history, copy.tables, clock=self._clock, say=self._say)
             await replay.run(self._parts[each.processor])
@@ -184,22 +179,4 @@ class _Rebuild:
         return [line for each in derived() for line in words_of(each.processor, self._parts[each.processor])]
 
     def _await_rest(self, running: Running, wait_seconds: float) -> None:
-        """Return once no processor runs whose tables are to be exchanged.
-
-        Raises:
-            ProcessorsRun: that did not come within the time.
-        """
-        groups = [group_of(each.processor) for each in derived()]
-        deadline = time.monotonic() + wait_seconds
-        asked = False
-        while members := running(groups):
-            names = ", ".join(sorted(members))
-            if time.monotonic() >= deadline:
-                raise ProcessorsRun(
-                    f"the workers of {names} run: they would write into the tables that are exchanged. Stop them and run again, or let "
-                    "this wait for them with --wait SECONDS; nothing was changed (`--diff` runs beside workers)"
-                )
-            if not asked:
-                self._say(f"all is read; stop the workers of {names} now, within {wait_seconds:.0f} s")
-                asked = True
-            time.sleep(LOOK_SECONDS)
+        await_rest(running, [group_of(each.processor) for each in derived()], wait_seconds, self._say)
