@@ -20,7 +20,7 @@ from tests.drills.post_office import REFUSED, PostOffice
 from tests.drills.producers import Producers
 from tests.drills.rest import wait_for_rest
 from tests.drills.schedule import Fault
-from tests.server_process import ServerProcess, spawn
+from tests.server_process import ServerProcess, spawn, wait_until
 
 WORKER_FAULTS = ("worker-kill", "worker-term", "worker-freeze", "worker-joins-and-leaves", "processor-kill")
 HISTORY_FAULTS = ("history-away", "history-500", "history-slow", "history-reply-lost")
@@ -28,6 +28,8 @@ BROKER_FAULTS = ("broker-restart",)
 KINDS = (*SERVER_FAULTS, *WORKER_FAULTS, *HISTORY_FAULTS, *BROKER_FAULTS, *producers.FAULTS, *post_office.FAULTS)
 
 WORKERS = 2
+PROCESSORS = 6
+"""Of a worker: how many say that they have begun."""
 STOP_SECONDS = 75.0
 
 
@@ -53,6 +55,7 @@ class KafkaWorld:
         self._server_port = ports[0]
         self._load = (count, rate, seed)
         self._upsets = 0
+        self._begun = 0
         self._workers: list[subprocess.Popen[bytes]] = []
         self._stack = ExitStack()
 
@@ -92,7 +95,7 @@ class KafkaWorld:
     def books(self) -> Books:
         """Stop everything that writes, and check the books."""
         for worker in self._workers:
-            assert _end(worker, signal.SIGTERM) == 0, f"a worker did not stop in order: {self._said('worker')}"
+            assert _end(worker, signal.SIGTERM) == 0, f"a worker did not stop in order: {self._said()}"
         assert self._server.stop() == 0, "the server did not stop in order"
         history = HistoryDatabase.open(self._clickhouse.url)
         try:
@@ -128,7 +131,7 @@ class KafkaWorld:
                 self._workers[index] = self._begin_worker()
             case "worker-term":
                 status = _end(worker, signal.SIGTERM)
-                assert status == 0, f"a worker ended with status {status}: {self._said('worker')}"
+                assert status == 0, f"a worker ended with status {status}: {self._said()}"
                 self._workers[index] = self._begin_worker()
             case "worker-freeze":
                 os.killpg(worker.pid, signal.SIGSTOP)
@@ -136,9 +139,11 @@ class KafkaWorld:
                 os.killpg(worker.pid, signal.SIGCONT)
             case "worker-joins-and-leaves":
                 joined = self._begin_worker()
-                time.sleep(4 + fault.lasts)
+                log = self._folder / f"worker-{self._begun}.log"
+                wait_until("a third worker to join", lambda: log.read_text().count("event=started") >= PROCESSORS, STOP_SECONDS)
+                time.sleep(fault.lasts)
                 status = _end(joined, signal.SIGTERM)
-                assert status == 0, f"a worker that left ended with status {status}: {self._said('worker')}"
+                assert status == 0, f"a worker that left ended with status {status}: {self._said()}"
             case _:
                 children = Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text().split()
                 if children:
@@ -161,7 +166,8 @@ class KafkaWorld:
 
     def _begin_worker(self) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "runherald", "worker", *self._connections, *self._mail]
-        return spawn(command, {}, self._folder / "worker.log")
+        self._begun += 1
+        return spawn(command, {}, self._folder / f"worker-{self._begun}.log")
 
     def _revive(self) -> None:
         """Start again what has ended by itself."""
@@ -171,8 +177,9 @@ class KafkaWorld:
                 self._workers[index] = self._begin_worker()
         self.revived += self._server.revive()
 
-    def _said(self, what: str) -> str:
-        return (self._folder / f"{what}.log").read_text()[-3000:]
+    def _said(self) -> str:
+        logs = self._folder.glob("worker-*.log")
+        return "\n".join(f"{log.name}: {log.read_text()[-1000:]}" for log in sorted(logs))
 
     def __enter__(self) -> KafkaWorld:
         with self._stack:
