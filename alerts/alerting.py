@@ -13,13 +13,13 @@ import msgspec
 
 from runherald.alerts.decisions import MAX_AGE, decide
 from runherald.alerts.events import AlertDecided
-from runherald.alerts.intake import Intake, RangeWriter
 from runherald.alerts.rules import Rules
 from runherald.clock import Clock
 from runherald.errors import InvalidEvent
 from runherald.events import AmlRunStatusChangedEvent, Event
 from runherald.records import Outgoing, Record, TopicPartition
 from runherald.sinks.connection import HistoryDatabase
+from runherald.sinks.intake import Intake, RangeWriter
 from runherald.sinks.retry import Retry
 from runherald.sinks.rows import table_rows
 from runherald.sinks.writer import TableWriter

@@ -1,7 +1,6 @@
 """Errors of alerts.
 
 RunheraldError
-├── LogBehindAlerts              history holds more of a topic than the log does
 └── InvalidInput
     ├── InvalidRule              a rule file that cannot be used; names file, line and key
     └── SettingsError            the address of the SMTP server; never shows the password
@@ -11,11 +10,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from runherald.errors import InvalidInput, RunheraldError
-
-
-class LogBehindAlerts(RunheraldError):
-    """History holds more of a partition than the log does: the log was emptied or replaced."""
+from runherald.errors import InvalidInput
 
 
 class InvalidRule(InvalidInput):

@@ -18,7 +18,6 @@ from typing import Protocol
 
 from runherald.alerts.backoff import next_delay
 from runherald.alerts.events import DECODERS, AlertDecided, NoticeAccepted, NoticeAttempted, NoticeRefused, Outcome, outcome_outgoing
-from runherald.alerts.intake import Intake, RangeWriter
 from runherald.alerts.message import Composer
 from runherald.alerts.notice_table import NoticeTable, notice_rows
 from runherald.alerts.outbox import Notice, decided_notices, fold_outcome
@@ -32,6 +31,7 @@ from runherald.events import Event
 from runherald.records import Outgoing, Record, TopicPartition
 from runherald.settings import Mail
 from runherald.sinks.connection import HistoryDatabase
+from runherald.sinks.intake import Intake, RangeWriter
 from runherald.sinks.retry import Retry
 from runherald.sinks.run_context import HistoryRunContext
 from runherald.sinks.writer import TableWriter

@@ -2,6 +2,7 @@
 
 RunheraldError
 ├── InvalidInput
+│   ├── LogReplaced              the log ends before what history holds of it (exit status 2)
 │   ├── SettingsError            an address or a folder that cannot be used
 │   └── QueryRefused             a user's query that may not run; says what is allowed (exit status 2, HTTP 400)
 ├── Unreachable                  the database does not answer, or another process holds its folder (exit status 3)
@@ -26,6 +27,10 @@ from urllib3.exceptions import HTTPError
 from runherald.errors import InvalidInput, RunheraldError
 
 Kind = Literal["retriable", "data", "unknown"]
+
+
+class LogReplaced(InvalidInput):
+    """The log ends before what history holds of it: it was emptied or replaced. The message names partition and offsets."""
 
 
 class QueryRefused(InvalidInput):

@@ -9,9 +9,10 @@ from runherald.errors import InvalidEvent
 from runherald.events import Event
 from runherald.limits import DEFAULT_LIMITS, Limits
 from runherald.records import Outgoing, Record, TopicPartition
+from runherald.sinks.intake import Intake
 from runherald.sinks.rows import TableRows
 from runherald.sinks.writer import TableWriter
-from runherald.streams.intake import Intake
+from runherald.streams.reported_event import reported_event
 
 
 class Projection(Protocol):
@@ -42,7 +43,8 @@ class ColumnProcessor:
         self.topics: tuple[str, ...] = (topic,)
         self._new_projection = projection
         self._projections: dict[TopicPartition, Projection] = {}
-        self._intake = Intake(writer, name, limits)
+        self._intake = Intake(writer, name)
+        self._limits = limits
 
     @property
     def pending(self) -> int:
@@ -64,7 +66,7 @@ class ColumnProcessor:
         letters = []
         for record in await self._intake.take(records):
             try:
-                self._projection(record.topic_partition).add(record, self._intake.read(record))
+                self._projection(record.topic_partition).add(record, reported_event(record, self._limits))
             except InvalidEvent as error:
                 letters.append(self._intake.bury(record, str(error)))
         return letters

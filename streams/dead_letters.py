@@ -11,10 +11,10 @@ from runherald.dead_letters import Letter, Replayed, Stopped, WentOn, read_lette
 from runherald.errors import InvalidInput
 from runherald.records import Outgoing, Record, TopicPartition
 from runherald.sinks.connection import HistoryDatabase
+from runherald.sinks.intake import Intake
 from runherald.sinks.retry import Retry
 from runherald.sinks.rows import TableRows, table_rows
 from runherald.sinks.writer import TableWriter
-from runherald.streams.intake import Intake
 from runherald.topics import DEAD_LETTERS
 
 logger = logging.getLogger(__name__)

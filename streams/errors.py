@@ -4,7 +4,6 @@ RunheraldError
 ├── InvalidInput
 │   ├── FolderHeld               another server holds the data folder
 │   ├── GroupTaken               the embedded log has one consumer for each group
-│   ├── LogReplaced              the log ends before what history holds of it
 │   ├── ProcessorsRun            workers run whose tables are to be exchanged
 │   ├── RecordTooLarge           a record above the topic's bound
 │   ├── TopicsDiffer             a topic exists with another number of partitions
@@ -31,10 +30,6 @@ class FolderHeld(InvalidInput):
 
 class GroupTaken(InvalidInput):
     """The group has a consumer already: the embedded log has one for each group."""
-
-
-class LogReplaced(InvalidInput):
-    """The log ends before what history holds of it: it was emptied or replaced."""
 
 
 class ProcessorsRun(InvalidInput):

@@ -16,11 +16,12 @@ from runherald.events import Event
 from runherald.limits import DEFAULT_LIMITS, Limits
 from runherald.records import Outgoing, Record, TopicPartition
 from runherald.sinks.connection import HistoryDatabase
+from runherald.sinks.intake import Intake
 from runherald.sinks.retry import Retry
 from runherald.sinks.writer import TableWriter
 from runherald.state import fold
 from runherald.streams.history_rows import HistoryRows, Row, state_row
-from runherald.streams.intake import Intake
+from runherald.streams.reported_event import reported_event
 from runherald.streams.stored_states import Held, RunKey, StoredStates
 from runherald.topics import EVENTS, STATUS
 from runherald.transitions import accepted_event
@@ -41,7 +42,8 @@ class HistoryProcessor:
     def __init__(
         self, writer: TableWriter, stored: StoredStates, *, limits: Limits = DEFAULT_LIMITS, held_states: int = HELD_STATES
     ) -> None:
-        self._intake = Intake(writer, NAME, limits)
+        self._intake = Intake(writer, NAME)
+        self._limits = limits
         self._stored = stored
         self._held_states = held_states
         self._states: OrderedDict[RunKey, Held] = OrderedDict()
@@ -72,7 +74,7 @@ class HistoryProcessor:
         placed: list[tuple[Record, Event, str]] = []
         for record in await self._intake.take(records):
             try:
-                placed.append((record, self._intake.read(record), _text(record)))
+                placed.append((record, reported_event(record, self._limits), _text(record)))
             except InvalidEvent as error:
                 outgoing.append(self._intake.bury(record, str(error)))
         await self._load((record, event) for record, event, _ in placed)

@@ -16,7 +16,7 @@ from typing import Literal
 from msgspec import Struct
 
 from runherald.records import TopicPartition
-from runherald.streams.errors import LogReplaced
+from runherald.sinks.errors import LogReplaced
 
 Older = Literal["none", "run_events", "kept"]
 """Where rows come from whose records the log no longer holds: from `run_events`, or they are taken as they are."""

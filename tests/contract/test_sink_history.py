@@ -26,6 +26,7 @@ from runherald.events import (
 )
 from runherald.records import Outgoing, Record, TopicPartition
 from runherald.sinks.connection import HistoryDatabase
+from runherald.sinks.errors import LogReplaced
 from runherald.sinks.migrate import migrate
 from runherald.sinks.retry import Retry
 from runherald.sinks.state_text import decode_state
@@ -33,7 +34,6 @@ from runherald.sinks.writer import TableWriter
 from runherald.status import Cause, Status
 from runherald.streams.history import HistoryProcessor, history_processor
 from runherald.streams.history_rows import TABLES
-from runherald.streams.intake import LogBehindHistory
 from runherald.streams.stored_states import StoredStates
 from runherald.topics import DEAD_LETTERS, EVENTS, STATUS
 from runherald.wire import to_outgoing
@@ -321,7 +321,7 @@ async def test_a_log_that_was_replaced_is_refused(history: FaultyHistory) -> Non
     await subject.flush()
 
     await processor(history).assigned({HERE: 2})
-    with pytest.raises(LogBehindHistory, match=r"runherald\.events/0.*offset 1"):
+    with pytest.raises(LogReplaced, match=r"runherald\.events/0.*offset 1"):
         await processor(history).assigned({HERE: 1})
 
 

@@ -12,14 +12,16 @@ from hypothesis import strategies as st
 
 from runherald.alerts.alerting import AlertingProcessor
 from runherald.alerts.decisions import decide
-from runherald.alerts.errors import LogBehindAlerts
 from runherald.alerts.events import DECODERS, AlertDecided
 from runherald.alerts.rule import Rule, StatusCondition
 from runherald.alerts.rules import Rules, builtin_rules
+from runherald.dead_letters import Letter, dead_letter, read_letter
 from runherald.events import AmlRunStatusChangedEvent, Event, PathStep, RunHeader, new_event
 from runherald.records import Outgoing, Record, TopicPartition
+from runherald.sinks.errors import LogReplaced
 from runherald.sinks.rows import BadRecord, Range
 from runherald.status import Cause, Status
+from runherald.streams.letter_trial import LetterTrial
 from runherald.topics import ALERTS, DEAD_LETTERS, STATUS
 from runherald.wire import from_record, to_outgoing
 
@@ -57,11 +59,10 @@ LOST = (step(Status.RUNNING, 90), step(Status.NOT_RESPONDING, 30))
 
 def test_nobody_is_told_of_what_happened_long_before_it_was_heard_of() -> None:
     rules = builtin_rules([ME])
-    ages = {timedelta(hours=23): "notify", timedelta(hours=25): "suppress"}
-    for age, decision in ages.items():
-        [decided] = map(data_of, decide(rules, transition(), NOW + age))
-        assert decided.decision == decision
-    [notice] = decided.notices
+    [young] = map(data_of, decide(rules, transition(), NOW + timedelta(hours=23)))
+    [old] = map(data_of, decide(rules, transition(), NOW + timedelta(hours=25)))
+    assert (young.decision, old.decision) == ("notify", "suppress")
+    [notice] = old.notices
     assert notice.suppressed
     assert notice.reason == "too_old: it happened 1 d 1 h before this was decided, and mails are for what is new (mail.max_age_hours)"
     assert data_of(decide(rules, transition(), NOW + timedelta(hours=25), timedelta(days=2))[0]).decision == "notify"
@@ -237,9 +238,17 @@ async def test_what_is_no_transition_is_a_dead_letter_and_the_rest_goes_on() -> 
     assert dict(letter.headers)["rh_processor"] == b"alerting"
 
 
+async def test_a_dead_letter_of_alerting_can_be_tried_again() -> None:
+    broken = dead_letter(Record(STATUS, 0, 3, 0, b"run-1", b"{", ()), processor="alerting", reason="was no JSON")
+    letter = read_letter(stand(broken, 0))
+    assert isinstance(letter, Letter)
+    trial = LetterTrial({"alerting": lambda: AlertingProcessor(builtin_rules([ME]), MemoryRanges(), lambda: NOW)})
+    assert (await trial.refusals([letter]))[letter.letter_id].startswith("ce_type: ")
+
+
 async def test_a_log_that_was_emptied_stops_the_processor_before_it_tells_nobody() -> None:
     writer = MemoryRanges()
     writer.stored[PARTITION] = 7
     processor = AlertingProcessor(builtin_rules([ME]), writer, lambda: NOW)
-    with pytest.raises(LogBehindAlerts, match=r"alerting: .*runherald\.status/0 up to offset 7"):
+    with pytest.raises(LogReplaced, match=r"alerting: .*runherald\.status/0 up to offset 7"):
         await processor.assigned({PARTITION: 3})

@@ -1,13 +1,13 @@
-"""What a processor of alerts has taken in and not stored yet, by partition."""
+"""What a processor has taken in and not stored yet, by partition."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Protocol
 
-from runherald.alerts.errors import LogBehindAlerts
 from runherald.dead_letters import dead_letter
 from runherald.records import Outgoing, Record, TopicPartition
+from runherald.sinks.errors import LogReplaced
 from runherald.sinks.rows import BadRecord, Range, TableRows
 
 
@@ -49,19 +49,25 @@ class Intake:
         """The highest offset of each partition that is stored or taken in, or -1."""
         return self._taken_to
 
+    @property
+    def pending(self) -> int:
+        """How many records were taken in since the last flush."""
+        return sum(len(kept) for kept in self._kept.values())
+
     async def assigned(self, end_offsets: Mapping[TopicPartition, int]) -> None:
-        """Read the watermarks of partitions.
+        """Read the watermarks of partitions; whatever is kept of them comes again, and is dropped.
 
         Raises:
-            LogBehindAlerts: a watermark is not below the log's end. To go on would skip whatever is appended from now on, and tell nobody.
+            LogReplaced: a watermark is not below the log's end. To go on would skip whatever is appended from now on, and tell nobody.
         """
         self.revoked(end_offsets.keys())
         for partition, watermark in (await self._writer.watermarks(end_offsets.keys())).items():
             end = end_offsets[partition]
             if watermark >= end:
-                raise LogBehindAlerts(
+                raise LogReplaced(
                     f"{self._processor}: history has stored {partition.topic}/{partition.partition} up to offset {watermark}, but the log "
-                    f"ends before {end}: it was emptied or replaced. Use the log that belongs to this history, or another history"
+                    f"ends before {end}: it was emptied or replaced. Use the log that belongs to this history, or let history go on "
+                    "with this one: runherald rebuild --new-log"
                 )
             self._taken_to[partition] = watermark
 
@@ -76,6 +82,9 @@ class Intake:
     async def take(self, records: Sequence[Record]) -> list[Record]:
         """Return the records that are new, and keep them."""
         await self._writer.settle()
+        missing = {record.topic_partition for record in records} - self._taken_to.keys()
+        if missing:
+            self._taken_to.update(await self._writer.watermarks(missing))
         fresh = []
         for record in records:
             partition = record.topic_partition
@@ -94,11 +103,7 @@ class Intake:
     async def store(self, tables: Mapping[TopicPartition, tuple[TableRows, ...]]) -> list[Outgoing]:
         """Write the rows of what is kept, let go of it, and return the dead letters of what the database does not take."""
         bad = await self._writer.write(list(self._ranges(tables)))
-        reasons = {(record.partition, record.offset): record.reason for record in bad}
-        letters = [
-            dead_letter(self._kept[partition][offset], processor=self._processor, reason=reason)
-            for (partition, offset), reason in reasons.items()
-        ]
+        letters = [self._letter(record) for record in _one_a_record(bad)]
         self._kept.clear()
         self._dead.clear()
         return letters
@@ -106,3 +111,14 @@ class Intake:
     def _ranges(self, tables: Mapping[TopicPartition, tuple[TableRows, ...]]) -> Iterator[Range]:
         for partition, kept in self._kept.items():
             yield Range(partition, min(kept), max(kept), tables.get(partition, ()), self._dead.get(partition, 0))
+
+    def _letter(self, bad: BadRecord) -> Outgoing:
+        return dead_letter(self._kept[bad.partition][bad.offset], processor=self._processor, reason=bad.reason)
+
+
+def _one_a_record(bad: Sequence[BadRecord]) -> Collection[BadRecord]:
+    """A record may have bad rows in several tables: the first reason is enough."""
+    first: dict[tuple[TopicPartition, int], BadRecord] = {}
+    for record in bad:
+        first.setdefault((record.partition, record.offset), record)
+    return first.values()
