@@ -26,13 +26,13 @@ class Connection:
     """Sends requests over one connection, which is opened when needed and again when the server dropped it. Safe between threads.
 
     Raises:
-        InvalidInput: the URL is not http or https with a host.
+        InvalidInput: the URL is not http or https with a host, or the token holds what no header may.
     """
 
     def __init__(self, url: str, token: str = "", *, timeout_seconds: float = 30.0) -> None:
         _load()
         self._parts = _split(url)
-        self._token = token
+        self._token = _checked_token(token)
         self._timeout = timeout_seconds
         self._lock = threading.Lock()
         self._open: http.client.HTTPConnection | None = None
@@ -128,4 +128,15 @@ def _split(url: str) -> SplitResult:
         raise InvalidInput("RUNHERALD_URL: is no URL; write it like http://127.0.0.1:7460") from None
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
         raise InvalidInput(f"RUNHERALD_URL: a URL of scheme {parts.scheme or 'none'!r}; write it like http://127.0.0.1:7460")
+    try:
+        parts.hostname.encode("idna")
+    except UnicodeError:
+        raise InvalidInput("RUNHERALD_URL: its host is no name that could be looked up; write it like http://127.0.0.1:7460") from None
     return parts
+
+
+def _checked_token(token: str) -> str:
+    wrong = next((place for place, character in enumerate(token) if not "!" <= character <= "~"), None)
+    if wrong is not None:  # said here: the HTTP client would say it with the token
+        raise InvalidInput(f"RUNHERALD_TOKEN: its character {wrong + 1} of {len(token)} is a blank, a line's end or not ASCII; take it out")
+    return token

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import threading
@@ -10,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-from runherald.producers.frames import frame
+from runherald.producers.frames import Frame, frame, scan
 from runherald.producers.journal_folder import JournalFolder, JournalHead
 from runherald.producers.owner_lock import OwnerLock
 
@@ -54,6 +55,7 @@ class Journal:
         self._retry_at = 0.0
         self._owner: OwnerLock | None = None
         self._descriptor = -1
+        self._path = self.folder.path
         self._healthy = False
         self._size = 0
         self._backlog: deque[tuple[int, bytes]] = deque()
@@ -101,6 +103,18 @@ class Journal:
         while self._backlog and self._backlog[0][0] < following:
             self._backlog_size -= len(self._backlog.popleft()[1])
 
+    def rescue(self, following: int) -> None:
+        """Take the records from an ordinal on into memory if somebody removed or moved their file: open, it outlives its name."""
+        if not self._healthy or self._is_in_place():
+            return
+        last = [found for found in scan(self._content()) if isinstance(found, Frame)]
+        self.lost += max(0, (last[0].ordinal if last else self.next_ordinal) - following)
+        for found in last:
+            if found.ordinal >= following:
+                self._remember(found.ordinal, found.payload)
+        self.close()
+        self._failed(FileNotFoundError(errno.ENOENT, "the journal was removed while it was written"))
+
     def close(self) -> None:
         """Close the files and let go of the lock; the journal stays."""
         self._healthy = False
@@ -132,10 +146,20 @@ class Journal:
         return True
 
     def _open_segment(self) -> None:
-        path = self.folder.segment(self.next_ordinal)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+        self._path = path = self.folder.segment(self.next_ordinal)
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
         self._descriptor = os.open(path, flags, 0o600)
         self._size = os.fstat(self._descriptor).st_size
+
+    def _is_in_place(self) -> bool:
+        try:
+            return os.path.samestat(os.stat(self._path), os.fstat(self._descriptor))  # noqa: PTH116
+        except FileNotFoundError:
+            return False
+
+    def _content(self) -> bytes:
+        os.lseek(self._descriptor, 0, os.SEEK_SET)  # writes go to the end all the same
+        return b"".join(iter(lambda: os.read(self._descriptor, 1024 * 1024), b""))
 
     def _rotate(self) -> None:
         full = self._descriptor

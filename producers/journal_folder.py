@@ -160,5 +160,9 @@ def _age_key(path: Path) -> float:
 
 def _write(path: Path, content: bytes) -> None:
     temporary = path.with_name(path.name + ".new")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)  # noqa: PTH105  # says the atomic call by its name
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)  # noqa: PTH105  # says the atomic call by its name
+    except OSError:
+        temporary.unlink(missing_ok=True)  # a full disk leaves an empty file, for which the folder could never be removed
+        raise

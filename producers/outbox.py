@@ -71,6 +71,11 @@ class Outbox:
         end = self._read_to if self.journal is None else self.journal.next_ordinal
         return end - self.acknowledged
 
+    @property
+    def may_wait(self) -> bool:
+        """Whether all of it stands on the disk and nothing will be added: then it may be finished now, and adopted another time."""
+        return self.closed and self.journal is not None and self.journal.on_disk
+
     def pending(self, max_records: int = MAX_POINTS) -> list[Event]:
         """Return the next events, the same ones until they are acknowledged.
 
@@ -106,7 +111,7 @@ class Outbox:
             with self.journal.lock:
                 self.journal.close()
         try:
-            if complete:
+            if complete and self.folder.path.is_dir():
                 self.folder.discard()
         except OSError as error:
             self._tell("discard", "journal_not_removed path=%s reason=%r", self.folder.path, str(error))
@@ -116,6 +121,9 @@ class Outbox:
     def _read(self, limit: int) -> list[tuple[int, bytes]]:
         records = self._reader.read(limit) if self.folder.path.is_dir() else []
         journal = self.journal
+        if journal is not None and not records:
+            with journal.lock:
+                journal.rescue(self._read_to)
         if journal is not None and len(records) < limit and not journal.on_disk:
             with journal.lock:  # nothing is appended now: what the disk has comes before what the memory has
                 if self.folder.path.is_dir():

@@ -6,6 +6,7 @@ until all that this process said is sent, and raise `Unreachable` when it cannot
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -39,7 +40,7 @@ class Run:
 
     Used in a `with` statement, the run completes when the block ends, and fails with the exception that leaves it. `SystemExit` with
     status 0 counts as success; `KeyboardInterrupt` makes the run Canceled by its user, as does leaving the block after
-    `cancel_requested` was seen to be true.
+    `cancel_requested` was seen to be true. A forked child that leaves the block ends nothing: the run is its parent's.
 
     Raises:
         InvalidInput: the id can be no run's.
@@ -65,6 +66,7 @@ class Run:
         self._parent = _parent
         self._lease_seconds = _lease_seconds
         self._cancel_seen = False
+        self._pid = os.getpid()
         self._writer = RunWriter(
             self._session,
             workspace=experiment.workspace.name,
@@ -355,7 +357,7 @@ class Run:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         del kind, trace
-        if self._writer.ended is not None:
+        if self._writer.ended is not None or os.getpid() != self._pid:
             return
         if isinstance(error, KeyboardInterrupt):
             self._end(Status.CANCELED, Cause.USER, "Interrupted by the user (KeyboardInterrupt).")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Mapping
 
 from runherald.errors import InvalidInput
@@ -38,7 +37,6 @@ class RunWriter:
         self._recorder: Recorder | None = None
         self._cancel_requested = False
         self._rejected = 0
-        self._opening = threading.RLock()
 
     def log(self, name: str, value: object, description: str | None = "", step: object = None) -> None:
         """Record a number or a text under a metric's name."""
@@ -198,7 +196,7 @@ class RunWriter:
         self._open().say(data)
 
     def _open(self) -> Recorder:
-        with self._opening:
+        with self.session.opening:
             recorder = self._recorder
             if recorder is None or recorder.closed:
                 recorder = self._recorder = self.session.open_recorder(

@@ -6,6 +6,7 @@ import atexit
 import logging
 import os
 import sys
+import threading
 import weakref
 from pathlib import Path
 from typing import NamedTuple
@@ -89,6 +90,7 @@ class Session:
     def _open(self) -> None:
         url, token, log, home = self.destination
         self._address = destination_of(url=url, log=log)
+        self.opening = threading.RLock()  # held while a journal is opened; a child gets its own, since a thread may hold it during a fork
         self.client = ApiClient(url, token, patience_seconds=READ_SECONDS)
         self.shipper = Shipper(open_transport(url=url, token=token, log=log), home=home, destination=self._address, saw=self.client.saw)
 

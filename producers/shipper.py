@@ -24,6 +24,7 @@ BACKOFF_CAP_SECONDS = 30.0
 ADOPT_SECONDS = 30.0
 MAX_EVENTS = 500
 _ADOPTED_AT_ONCE = 4
+_ENDED_OPEN = 16
 
 _log = logging.getLogger("runherald.shipper")
 
@@ -81,15 +82,14 @@ class Shipper:
         """Send a live journal's events from now on."""
         with self._changed:
             self._live.append(outbox)
-            if self._thread is None and not self._stopped:
-                self._thread = threading.Thread(target=self._run, name="runherald-shipper", daemon=True)
-                self._thread.start()
+            self._begin()
             self._changed.notify_all()
 
     def hurry(self) -> None:
         """Send now: neither the linger nor the back-off is waited for."""
         with self._changed:
             self._urgent = True
+            self._begin()
             self._changed.notify_all()
 
     def flush(self, outbox: Outbox, timeout_seconds: float, *, give_up: bool = False) -> bool:
@@ -143,12 +143,24 @@ class Shipper:
             return self._retry_at - now
         batch = self._gather()
         if batch and not self._send(batch):
+            self._put_aside()
             return self._retry_at - now
         self._let_go()
         self._adopt(now)
         if self._adopted or any(outbox.behind >= MAX_POINTS for outbox in self._live):
             return 0.0
         return LINGER_SECONDS if self._live else None
+
+    def _begin(self) -> None:
+        if self._thread is not None or self._stopped:
+            return
+        thread = threading.Thread(target=self._run, name="runherald-shipper", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:  # the user may have no more threads, or the interpreter is about to end
+            self._failed(RunheraldError(f"{error}; `runherald sync` sends what is in the journal"))
+            return
+        self._thread = thread
 
     def _run(self) -> None:
         pid = os.getpid()
@@ -163,8 +175,10 @@ class Shipper:
             try:
                 delay = self.step(urgent=urgent)
             except Exception as error:  # the thread's edge: whatever it is, the training goes on and the journal keeps its records
-                self._failed(RunheraldError(f"the shipper stumbled: {type(error).__name__}: {error}"))
-                _log.exception("shipper_error")
+                stumble = RunheraldError(f"the shipper stumbled: {type(error).__name__}: {error}")
+                if str(self.last_error) != str(stumble):
+                    _log.exception("shipper_error")
+                self._failed(stumble)
                 delay = max(self._retry_at - self._monotonic(), LINGER_SECONDS)
             with self._changed:
                 self._changed.notify_all()
@@ -231,6 +245,14 @@ class Shipper:
                 outbox.finish()
                 outboxes.remove(outbox)
 
+    def _put_aside(self) -> None:
+        """Close the journals of runs that ended, but for the last few, lest they use up the files that the script may open. They are
+        adopted later."""
+        ended = [outbox for outbox in self._live if outbox.may_wait]
+        for outbox in ended[:-_ENDED_OPEN]:
+            outbox.finish()
+            self._live.remove(outbox)
+
     def _adopt(self, now: float) -> None:
         """Take on some journals of dead processes, if it is time to look."""
         if self._home is None or self._adopted or now < self._adopt_at:
@@ -262,7 +284,7 @@ class Shipper:
             self._changed.notify_all()
             while any(outbox.acknowledged < target for outbox, target in targets):
                 left = deadline - self._monotonic()
-                if left <= 0 or self._stopped or (give_up and self.attempts_failed > failed):
+                if left <= 0 or self._stopped or self._thread is None or (give_up and self.attempts_failed > failed):
                     return False
                 self._changed.wait(min(left, 1.0))
         return True

@@ -55,7 +55,7 @@ class Workspace:
         self._resource_group = resource_group or ""
         self._lease_seconds = settings.lease_seconds
         to_kafka = settings.log if settings.log.startswith("kafka://") else ""
-        self._session = session_for(Destination(settings.url, settings.token, to_kafka, settings.home.expanduser()))
+        self._session = session_for(Destination(settings.url, settings.token, to_kafka, settings.home.expanduser().absolute()))
 
     @staticmethod
     def from_config(path: str | os.PathLike[str] | None = None, auth: object = None) -> Workspace:

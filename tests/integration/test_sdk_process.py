@@ -204,6 +204,49 @@ run.complete()
     assert len({event.id for event in server.events}) == len(server.events)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.parametrize("leave", ["sys.exit(0)", "sys.exit(3)", "raise KeyboardInterrupt"])
+def test_a_forked_child_that_leaves_the_block_does_not_end_its_parents_run(home: Path, server: LoopbackServer, leave: str) -> None:
+    script = f"""
+with run:
+    pid = os.fork()
+    if pid == 0:
+        run.log("child", 2)
+        {leave}
+    os.waitpid(pid, 0)
+    run.log("loss", 3)
+"""
+    assert finish(start(script, home, server.url))[0] == 0
+    ends = [event.data.status for event in server.events if isinstance(event.data, AmlRunStatusChangedEvent)]
+    assert ends == [Status.RUNNING, Status.COMPLETED]
+    assert values(server.events) == [3.0]
+    assert values(server.events, "child") == [2.0]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_child_may_log_though_a_thread_was_opening_a_journal_when_it_was_forked(home: Path, server: LoopbackServer) -> None:
+    script = """
+import threading
+held, done = threading.Event(), threading.Event()
+def hold():
+    with run._session.opening:
+        held.set()
+        done.wait()
+threading.Thread(target=hold, daemon=True).start()
+held.wait()
+pid = os.fork()
+if pid == 0:
+    run.log("child", 2)
+    run.flush(30)
+    os._exit(0)
+os.waitpid(pid, 0)
+done.set()
+run.complete()
+"""
+    assert finish(start(script, home, server.url))[0] == 0
+    assert values(server.events, "child") == [2.0]
+
+
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_workers_of_multiprocessing_deliver_what_they_log(home: Path, server: LoopbackServer, tmp_path: Path, method: str) -> None:
     (tmp_path / "worker.py").write_text(
