@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -22,6 +23,8 @@ from runherald.status import TERMINAL, Cause, Status
 TRACEBACK_LINES = 20
 LINE_CHARACTERS = 300
 PATH_STEPS = 8
+
+_STEERING = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 Tone = Literal["bad", "warning", "good", "calm"]
 
@@ -89,8 +92,8 @@ def mail_view(notice: Notice, context: RunContext | None, now: datetime, *, publ
         status=str(data.status),
         experiment=header.experiment_name,
         why="" if data.correction else error_line(data) or _capital(reason_of(data)),
-        explanation=_explanation(data),
-        traceback=_tail(data.error.error.debug_info.stack_trace if data.error and data.error.error.debug_info else ""),
+        explanation=_plain(_explanation(data)),
+        traceback=_tail(_plain(data.error.error.debug_info.stack_trace if data.error and data.error.error.debug_info else "")),
         facts=tuple(_facts(notice, header)),
         path=tuple(_path(data))[-PATH_STEPS:],
         earlier_steps=max(len(data.path) - PATH_STEPS, 0),
@@ -98,7 +101,7 @@ def mail_view(notice: Notice, context: RunContext | None, now: datetime, *, publ
             MetricLine(metric.name, f"{metric.last:.6g}", f"{metric.lowest:.6g}", f"{metric.highest:.6g}", str(metric.last_step))
             for metric in (context.metrics if context else ())
         ),
-        lines="\n".join(line[:LINE_CHARACTERS].rstrip("\r\n") for line in (context.lines if context else ())),
+        lines="\n".join(_plain(line)[:LINE_CHARACTERS].rstrip() for line in (context.lines if context else ())),
         sweep=_sweep(data, header, context) if context else "",
         missing="" if context else "Metrics and log lines are not here, since history did not answer in time.",
         link=f"{public_url}/runs/{quote(notice.run_id, safe='')}" if public_url else "",
@@ -223,6 +226,11 @@ def _tail(stack_trace: str) -> str:
     lines = stack_trace.rstrip().splitlines()
     shown = [line[:LINE_CHARACTERS] for line in lines[-TRACEBACK_LINES:]]
     return "\n".join([f"… {len(lines) - TRACEBACK_LINES} lines above", *shown] if len(lines) > TRACEBACK_LINES else shown)
+
+
+def _plain(text: str) -> str:
+    """Return a text without what steers a terminal: some mail programs are in one. Consoles' colours are most of it."""
+    return _STEERING.sub("", text)
 
 
 def _capital(text: str) -> str:

@@ -153,6 +153,18 @@ def test_no_name_can_add_a_header_or_markup(name: str, message: str, run_id: str
     assert "<b>" not in html.replace("<b>my-rule</b>", "")
 
 
+def test_nothing_in_a_mail_steers_the_terminal_it_is_read_in() -> None:
+    steering = "\x1b[31mred\x1b[0m\x1b]0;title\x07\x1b]8;;http://evil.example\x1b\\ link\x9b2J\x08 end\r"
+    error = ErrorEnvelope(error=RootError(message="m", debug_info=DebugInfo(type="E", message="m", stack_trace=f"first\n{steering}")))
+    context = RunContext(lines=(steering,))
+    mail = message_from_bytes(Composer("herald@example.org").compose(notice(message=steering, error=error), context, NOW), policy=default)
+    assert isinstance(mail, EmailMessage)
+    for kind in ("plain", "html"):
+        text = body(mail, kind)
+        assert text.count("red link2J end") == 3
+        assert not [character for character in text if not character.isprintable() and character not in "\n\r"]
+
+
 def test_the_mail_says_what_failed_and_why() -> None:
     context = RunContext(
         lines=("epoch 1", "epoch 2 <nan>"),
