@@ -44,7 +44,6 @@ class Cause(StrEnum):
 
 
 TERMINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELED})
-ACTIVE = frozenset(Status) - TERMINAL
 
 CLAIMS = frozenset({Status.NOT_RESPONDING, Status.FAILED, Status.CANCELED})
 """What the watcher may claim of a run that is silent."""

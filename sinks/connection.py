@@ -66,13 +66,7 @@ class HistoryDatabase:
         check_database_name(database)
         address = parse_address(url)
         engine = open_engine(address.path, (database, *siblings)) if isinstance(address, ChdbFolder) else None
-        history = cls(address, database, engine)
-        try:
-            history._create()
-        except BaseException:
-            history.close()
-            raise
-        return history
+        return cls(address, database, engine)._created()
 
     def sibling(self, database: str) -> Self:
         """Open another database at the same address, and create it when it is not there. The caller closes it.
@@ -83,13 +77,7 @@ class HistoryDatabase:
         """
         check_database_name(database)
         engine = open_engine(self.engine.folder, (database,)) if self.engine is not None else None
-        history = type(self)(self.address, database, engine)
-        try:
-            history._create()
-        except BaseException:
-            history.close()
-            raise
-        return history
+        return type(self)(self.address, database, engine)._created()
 
     def client(self) -> Client:
         """Return the calling thread's client: full rights, in our database, times aware and in UTC.
@@ -124,6 +112,15 @@ class HistoryDatabase:
             client.close()
         if self.engine is not None:
             self.engine.release()
+
+    def _created(self) -> Self:
+        """Return this, its database there; without it, let go of the folder."""
+        try:
+            self._create()
+        except BaseException:
+            self.close()
+            raise
+        return self
 
     def _create(self) -> None:
         client = self._connect(None)
