@@ -86,9 +86,7 @@ class LetterReplays:
                 answer = replace(answer, items=[*answer.items, *sent], positions=latest([*answer.positions, *positions]))
             if asked.confirmed:
                 count = sum(item.sent for item in answer.items)
-                logger.info(
-                    "event=letters_replayed replay=%s sent=%d of=%d user=%s", answer.replay_id, count, len(answer.items), asked.user
-                )
+                logger.info("event=letters_replayed replay=%s sent=%d of=%d", answer.replay_id, count, len(answer.items))
             return answer
 
     async def let_go_on(self, asked: GoOnRequest) -> list[Position]:
