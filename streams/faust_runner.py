@@ -113,7 +113,7 @@ class _Supervisor:
                     child.kill()
         # One that our SIGTERM met before it could listen for it had taken nothing in yet.
         unbegun = -signal.SIGTERM if self._deadline is not None else 0
-        failed = [child.exitcode for child in self._children if child.exitcode not in {0, unbegun}]
+        failed = [code for child in self._children if (code := child.exitcode) is not None and code not in {0, unbegun}]
         # A child that was killed has the signal's number below zero for its status.
         return next((code for code in failed if code > 0), 1) if failed else status
 
