@@ -79,10 +79,23 @@ class _Bucket(Struct, frozen=True):
 
 
 def compare_table(
-    stored: HistoryDatabase, expected: HistoryDatabase, shape: TableShape, *, open_rows: str = "0", bucket_rows: int = BUCKET_ROWS
+    stored: HistoryDatabase,
+    expected: HistoryDatabase,
+    shape: TableShape,
+    *,
+    open_rows: str = "0",
+    by_run: bool = False,
+    bucket_rows: int = BUCKET_ROWS,
 ) -> TableDifferences:
-    """Compare a table in two databases of one server. `open_rows`: the condition of stored rows that are not to be compared yet."""
-    here, there = _Side(stored, shape, open_rows), _Side(expected, shape, "0")
+    """Compare a table in two databases of one server.
+
+    Args:
+        open_rows: the condition of stored rows that are not to be compared yet.
+        by_run: a run may have rows under several keys, of which readers see those of its newest version. Which others there are depends on
+            where batches ended: they are not compared.
+        bucket_rows: how many rows are looked into at once.
+    """
+    here, there = _Side(stored, shape, open_rows, by_run), _Side(expected, shape, "0", by_run)
     ((rows,),) = select(stored, f"SELECT greatest({here.physical_rows()}, {there.physical_rows()})")
     buckets = max(1, math.ceil(rows / bucket_rows))
     ours, theirs = here.buckets(buckets), there.buckets(buckets)
@@ -110,15 +123,18 @@ def compare_table(
 class _Side:
     """One of the two copies, and the SQL that reads it."""
 
-    def __init__(self, db: HistoryDatabase, shape: TableShape, open_rows: str) -> None:
+    def __init__(self, db: HistoryDatabase, shape: TableShape, open_rows: str, by_run: bool) -> None:
         self.db = db
+        self.by_run = by_run
         self.shape = shape
         self.open_rows = open_rows
         self.key = f"sipHash128({listed(shape.key)})"
         self.row = f"sipHash64({', '.join((chr(39) * 2, *shape.compared.values()))})"
 
     def from_final(self) -> str:
-        return f"FROM `{self.db.database}`.`{self.shape.name}` FINAL"
+        table = f"`{self.db.database}`.`{self.shape.name}`"
+        seen = f"(workspace, run_id, version) IN (SELECT workspace, run_id, max(version) FROM {table} GROUP BY workspace, run_id)"  # noqa: S608
+        return f"FROM {table} FINAL WHERE {seen if self.by_run else 1}"
 
     def physical_rows(self) -> str:
         return f"(SELECT count() FROM `{self.db.database}`.`{self.shape.name}`)"  # noqa: S608
@@ -137,7 +153,7 @@ class _Side:
         """Return the rows of these keys, the columns as text."""
         expressions = {**{name: f"`{name}`" for name in self.shape.key}, **self.shape.compared}
         texts = ", ".join(f"toString({expression})" for expression in expressions.values())
-        query = f"SELECT hex({self.key}) AS row_key, {texts} {self.from_final()} WHERE row_key IN {{keys:Array(String)}}"
+        query = f"SELECT hex({self.key}) AS row_key, {texts} {self.from_final()} AND row_key IN {{keys:Array(String)}}"
         return {key: dict(zip(expressions, row, strict=True)) for key, *row in select(self.db, query, {"keys": list(keys)})}
 
 
@@ -145,7 +161,7 @@ def _differing(here: _Side, there: _Side, buckets: int, bucket: int) -> str:
     """Return the query of a bucket: for each kind of difference how many rows, and the keys of the first."""
     sides = " UNION ALL ".join(
         f"SELECT {side.key} AS k, {side.row} AS r, {number} AS side, {side.open_rows} AS still {side.from_final()}"
-        f" WHERE {side.bucket(buckets)} = {bucket}"
+        f" AND {side.bucket(buckets)} = {bucket}"
         for number, side in enumerate((there, here))
     )
     return (

@@ -173,7 +173,8 @@ class _Rebuild:
         still = open_rows(shape, until, self._history.database, unfinished=unfinished)
         if still is None:
             return TableDifferences(table=table, skipped=f"{each.processor} has records to process; compare again when it has")
-        return compare_table(self._history, copy.tables, shape, open_rows=still)
+        by_run = table not in each.tables and shape.has("workspace", "run_id", "version")
+        return compare_table(self._history, copy.tables, shape, open_rows=still, by_run=by_run)
 
     def _sources(self) -> list[str]:
         return [line for each in derived() for line in words_of(each.processor, self._parts[each.processor])]
