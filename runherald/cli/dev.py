@@ -42,6 +42,7 @@ def run_kafka(args: argparse.Namespace) -> int:
 
     with ExitStack() as stack:
         folder = args.data or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="runherald-kafka-")))
+        sys.stderr.write(f"starting Apache Kafka {VERSION}; the first time its jars are fetched\n")
         broker = stack.enter_context(LocalKafka(folder, args.nodes, port=args.port))
         return _until_stopped(f"Apache Kafka {VERSION}, {args.nodes} node(s), for trials. Use it with --log {broker.url}")
 

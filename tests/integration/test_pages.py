@@ -231,6 +231,23 @@ def test_a_page_outlives_a_restart_of_the_server(history_database: HistoryDataba
 
 
 @pytest.mark.browser
+@pytest.mark.parametrize("width", [740, 860, 1000, 1200])
+def test_the_list_of_runs_is_no_wider_than_its_window(server: StudioServer, browser: Browser, width: int) -> None:
+    why = "User program failed with ValueError: an error that says much more than a row of the list has room for"
+    run = Teller("wide", start=system_clock() - timedelta(minutes=5))
+    told = [
+        run.created("an-experiment-with-a-name-that-is-long", display_name="a name of several words", tags={"purpose": "find a rate"}),
+        run.status(Status.RUNNING),
+        run.status(Status.FAILED, time=system_clock(), error=ErrorEnvelope(error=RootError(message=why))),
+    ]
+    server.get("/api/v1/runs/wide", server.post(told))
+    page = browser.new_page(viewport={"width": width, "height": 800})
+    page.goto(server.url)
+    expect(page.locator("#run-wide .why")).to_contain_text("ValueError")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.browser
 @pytest.mark.parametrize(
     "path", ["/", "/runs/r1", "/mails", "/mails/1.eml", "/query?q=SELECT+*+FROM+runs", "/dead-letters", "/dead-letters/LETTER"]
 )
