@@ -11,12 +11,11 @@ from runherald.errors import InvalidEvent
 from runherald.events import AmlRunMetricEvent, Data, Event, MetricObject, TextPoint, new_event
 from runherald.producers.entries import Entry, Logged, Point, Said, Text, decode_entry, payload_of
 from runherald.producers.journal_folder import JournalHead
+from runherald.producers.values import Nonfinite, nonfinite_name
 
 MAX_POINTS = 1_000
 MAX_BYTES = 150_000
 """Of a batch's records in the journal: as JSON they stay below what one message may hold, whatever the text."""
-
-Nonfinite = Literal["NaN", "Infinity", "-Infinity"]
 
 
 class Unreadable(NamedTuple):
@@ -117,13 +116,6 @@ def _columns(entries: Sequence[Entry]) -> AmlRunMetricEvent:
         objects=tuple(objects),
         descriptions=descriptions,
     )
-
-
-def nonfinite_name(value: float) -> Nonfinite:
-    """Return how JSON says a number that it does not have."""
-    if math.isnan(value):
-        return "NaN"
-    return "Infinity" if value > 0 else "-Infinity"
 
 
 def _event(head: JournalHead, ordinal: int, time: int, data: Data) -> Event:

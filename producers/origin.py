@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
 import os
-import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -41,6 +39,8 @@ def host_evidence(lease_seconds: float) -> Evidence:
 
 def host_name() -> str:
     """Return the machine's name."""
+    import socket  # when a run begins: what imports a script to work for it begins none
+
     return line_of(socket.gethostname(), DEFAULT_LIMITS.display_name)
 
 
@@ -61,6 +61,8 @@ def _script() -> str:
 
 
 def _user() -> str:
+    import getpass
+
     try:
         return getpass.getuser()
     except (OSError, KeyError, ImportError):  # a container may run under a number without a name

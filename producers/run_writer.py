@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from runherald.errors import InvalidInput
 from runherald.events import Actor, AmlRunEvent, AmlRunStatusChangedEvent, Data, ErrorEnvelope, Evidence, RunHeader
 from runherald.limits import DEFAULT_LIMITS
 from runherald.producers import arguments, values
 from runherald.producers.health import Health
-from runherald.producers.recorder import Recorder
-from runherald.producers.session import Session
 from runherald.status import Cause, Status
+
+if TYPE_CHECKING:
+    from runherald.producers.recorder import Recorder
+    from runherald.producers.session import Session
 
 _log = logging.getLogger("runherald.run")
 

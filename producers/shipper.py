@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import random
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -29,8 +28,9 @@ _ENDED_OPEN = 16
 _log = logging.getLogger("runherald.shipper")
 
 
-# The module's own generator is the training script's: to draw from it here would change what a seeded run does.
-_CHANCE = random.Random()  # noqa: S311
+def _chance() -> float:
+    """Return a number from 0 to 1: not of the module `random`, whose generator is the training script's."""
+    return os.urandom(1)[0] / 255
 
 
 class Shipper:
@@ -56,7 +56,7 @@ class Shipper:
         destination: str = "",
         saw: Callable[[Sequence[Position]], None] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
-        jitter: Callable[[], float] = _CHANCE.random,
+        jitter: Callable[[], float] = _chance,
     ) -> None:
         self._transport = transport
         self._home = home

@@ -5,19 +5,19 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from runherald.errors import InvalidInput
 from runherald.limits import DEFAULT_LIMITS
 from runherald.producers.arguments import bounded
-from runherald.producers.batching import nonfinite_name
 
 MAX_OBJECT_BYTES = DEFAULT_LIMITS.event_bytes * 9 // 10
 """Of a row or table as JSON: with its envelope it fits into one message."""
 
 Cell = float | int | bool | str | None
+Nonfinite = Literal["NaN", "Infinity", "-Infinity"]
 
 
 def scalar(value: object) -> float | str | None:
@@ -117,6 +117,13 @@ def kind_of(value: object) -> str:
     if isinstance(value, int):
         return "an int beyond what a float can hold"
     return f"a {type(value).__name__}"
+
+
+def nonfinite_name(value: float) -> Nonfinite:
+    """Return how JSON says a number that it does not have."""
+    if math.isnan(value):
+        return "NaN"
+    return "Infinity" if value > 0 else "-Infinity"
 
 
 def _column_name(what: str, name: object) -> str:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from runherald.api import RunView
 from runherald.errors import RunFailed
-from runherald.producers.client import ApiClient
 from runherald.status import TERMINAL, Status
+
+if TYPE_CHECKING:
+    from runherald.producers.client import ApiClient
 
 FIRST_SECONDS = 0.25
 LAST_SECONDS = 5.0

@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from runherald.errors import InvalidInput
-from runherald.producers.session import Destination, Session, session_for
-from runherald.settings import load_settings
 
 from .experiment import Experiment
 from .run import Run
+
+if TYPE_CHECKING:
+    from runherald.producers.session import Session
 
 CONFIG_FILES = ("config.json", ".azureml/config.json", "aml_config/config.json")
 
@@ -48,6 +49,10 @@ class Workspace:
         token: str | None = None,
         log: str | None = None,
     ) -> None:
+        # What sends is loaded with the first workspace: processes that import a script to work for it often make none.
+        from runherald.producers.session import Destination, session_for
+        from runherald.settings import load_settings
+
         del auth, sku, tags  # azureml-core's
         settings = load_settings(overrides={"url": url, "token": token, "log": log, "workspace": name or workspace_name})
         self._name = settings.workspace
