@@ -54,7 +54,7 @@ class Part(Struct, frozen=True, kw_only=True):
     @property
     def open(self) -> int:
         """How many records wait for their processor."""
-        return self.log_end - max(self.until, self.log_from)
+        return self.log_end - self.until - self.lost
 
 
 def plan(

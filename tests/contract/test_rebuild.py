@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from runherald.errors import InvalidInput
 from runherald.events import (
     Actor,
     AmlRunEvent,
@@ -29,7 +30,9 @@ from runherald.events import (
 )
 from runherald.records import Outgoing
 from runherald.sinks.connection import HistoryDatabase
+from runherald.sinks.differences import compare_table
 from runherald.sinks.fresh_copy import FreshCopy
+from runherald.sinks.table_shape import shape_of
 from runherald.status import Status
 from runherald.streams.rebuild.derived import derived, unaccounted
 from runherald.streams.rebuild.rebuild import compare, rebuild
@@ -225,3 +228,27 @@ def select(live: LiveHistory, query: str) -> Sequence[Sequence[Any]]:
 
 def leftovers(live: LiveHistory) -> list[str]:
     return [name for (name,) in select(live, "SELECT name FROM system.databases WHERE name LIKE '%rebuild'")]
+
+
+def test_buckets_leave_no_difference_out(live: LiveHistory) -> None:
+    live.say(*(event for number in range(4) for event in story(f"r{number}")))
+    live.work()
+    copy = FreshCopy(live.db)
+    try:
+        for where in ("run_id != 'r0'", "run_id = 'r0' AND sequence < 3"):
+            copy.carry("run_events", where)
+        copy.carry("run_events", "run_id = 'r1' AND sequence = 0", {"event_id": "'forged'"})
+        whole = compare_table(live.db, copy.tables, shape_of(live.db, "run_events"))
+        parts = compare_table(live.db, copy.tables, shape_of(live.db, "run_events"), bucket_rows=3)
+    finally:
+        copy.close()
+        copy.drop()
+
+    assert (whole.unexpected, whole.missing, whole.changed) == (5, 1, 0)
+    assert (parts.unexpected, parts.missing, parts.changed) == (5, 1, 0)
+    assert {str(each.key) for each in whole.examples} == {str(each.key) for each in parts.examples}
+
+
+def test_a_cluster_is_named_only_where_there_is_one(live: LiveHistory) -> None:
+    with pytest.raises(InvalidInput, match=r"--cluster: .* has no replicated tables"):
+        compare(live.log, live.db, cluster="main")
