@@ -13,7 +13,7 @@ from typing import Literal
 from msgspec import Struct
 
 from runherald.sinks.connection import HistoryDatabase
-from runherald.sinks.select import select
+from runherald.sinks.select import LONG, select
 from runherald.sinks.table_shape import TableShape, listed
 
 Kind = Literal["missing", "unexpected", "changed"]
@@ -105,7 +105,7 @@ def compare_table(
         mine = ours.get(bucket, _Bucket())
         if mine == theirs.get(bucket, _Bucket()):
             continue
-        for kind, count, keys in select(stored, _differing(here, there, buckets, bucket)):
+        for kind, count, keys in select(stored, _differing(here, there, buckets, bucket), settings=LONG):
             counts[kind] += count
             examples[kind] += keys[: EXAMPLES - len(examples[kind])]
     return TableDifferences(
@@ -147,14 +147,14 @@ class _Side:
             f"SELECT {self.bucket(buckets)} AS bucket, count(), sum(sipHash64({self.key}, {self.row})), countIf({self.open_rows})"
             f" {self.from_final()} GROUP BY bucket"
         )
-        return {bucket: _Bucket(rows, hashes, still) for bucket, rows, hashes, still in select(self.db, query)}
+        return {bucket: _Bucket(rows, hashes, still) for bucket, rows, hashes, still in select(self.db, query, settings=LONG)}
 
     def rows(self, keys: Sequence[str]) -> dict[str, dict[str, str]]:
         """Return the rows of these keys, the columns as text."""
         expressions = {**{name: f"`{name}`" for name in self.shape.key}, **self.shape.compared}
         texts = ", ".join(f"toString({expression})" for expression in expressions.values())
         query = f"SELECT hex({self.key}) AS row_key, {texts} {self.from_final()} AND row_key IN {{keys:Array(String)}}"
-        return {key: dict(zip(expressions, row, strict=True)) for key, *row in select(self.db, query, {"keys": list(keys)})}
+        return {key: dict(zip(expressions, row, strict=True)) for key, *row in select(self.db, query, {"keys": list(keys)}, LONG)}
 
 
 def _differing(here: _Side, there: _Side, buckets: int, bucket: int) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from runherald.errors import InvalidInput
 from runherald.sinks.connection import HistoryDatabase
 from runherald.sinks.migrate import migrate
-from runherald.sinks.select import select
+from runherald.sinks.select import LONG, select
 from runherald.sinks.table_shape import listed, shape_of
 
 logger = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ SUFFIX = "_rebuild"
 _TARGET = re.compile(r"^CREATE MATERIALIZED VIEW \S+ TO (?:`?\w+`?\.)?`?(\w+)`?")
 _SOURCE = re.compile(r"\bFROM (?:`?\w+`?\.)?`?(\w+)`?")
 # Without tokens the engine would take two equal blocks for one that came twice.
-_SETTINGS = {"async_insert": 0, "insert_deduplicate": 0, "max_partitions_per_insert_block": 0}
+_SETTINGS = {**LONG, "async_insert": 0, "insert_deduplicate": 0, "max_partitions_per_insert_block": 0}
 
 
 class FreshCopy:

@@ -146,7 +146,9 @@ def test_each_thing_done_to_a_table_is_named_and_made_good(live: LiveHistory) ->
         assert any(
             (each[0], each[1], each[2]) == (table, kind, column) and fits(each[3], stored) and fits(each[4], expected) for each in named
         ), f"{table}: {done} is not named in {[each for each in named if each[0] == table]}"
-    assert found.count == len(TAMPERED) == len(named)
+    own = {table for each in derived() for table in each.tables}  # what a view fills has taken the forged run in as well
+    assert sum(table.count for table in found.tables if table.table in own) == len(TAMPERED)
+    assert sum(each[0] in own for each in named) == len(TAMPERED)
     assert {name for table in found.tables if table.table == "metric_series" for each in table.examples for name in each.key} == {
         "workspace",
         "run_id",
@@ -154,7 +156,7 @@ def test_each_thing_done_to_a_table_is_named_and_made_good(live: LiveHistory) ->
         "series_id",
     }
 
-    assert rebuild(live.log, live.db, running=nobody).count == len(TAMPERED)
+    assert rebuild(live.log, live.db, running=nobody).count == found.count
     assert compare(live.log, live.db).equal
     assert leftovers(live) == []
 

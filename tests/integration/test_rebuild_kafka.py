@@ -56,7 +56,7 @@ def test_beside_workers(own_kafka: LocalKafka, clickhouse: LocalClickHouse, tmp_
         with worker(connections, tmp_path) as process:
             wait_until("the runs", lambda: completed(history) == 100, 90)
             with ThreadPoolExecutor(1) as telling:
-                told = telling.submit(lambda: [say(log, first, first + 10) for first in range(100, 200, 10)])
+                told = telling.submit(say, log, 100, 200)
                 beside = runherald("rebuild", "--diff", *connections)
                 told.result()
             assert answer(beside, 0)["equal"] is True
@@ -122,8 +122,13 @@ def transitions(log: Log) -> set[bytes]:
     ends = sum(log.end_offsets([STATUS]).values())
     consumer = log.consumer(f"test-{uuid4().hex}", (STATUS,), on_assigned=lambda _: None, on_revoked=lambda _: None)
     read: list[bytes] = []
+
+    def all_read() -> bool:
+        read.extend(ids(consumer.poll(5_000, 1.0)))
+        return len(read) >= ends
+
     try:
-        wait_until("the transitions", lambda: read.extend(ids(consumer.poll(5_000, 1.0))) or len(read) >= ends, 60)
+        wait_until("the transitions", all_read, 60)
     finally:
         consumer.close()
     return set(read)
