@@ -55,20 +55,25 @@ class HttpTransport:
         elif answer.status >= 300:
             raise self._error(answer)
         else:
-            yield self._intake(answer, first)
+            yield self._intake(answer, first, len(events))
 
     def _halves(self, events: Sequence[Event], first: int) -> Iterator[Intake]:
         half = len(events) // 2
         yield from self._post(events[:half], first)
         yield from self._post(events[half:], first + half)
 
-    def _intake(self, answer: Answer, first: int) -> Intake:
+    def _intake(self, answer: Answer, first: int, count: int) -> Intake:
         try:
             intake = msgspec.json.decode(answer.body, type=Intake)
         except msgspec.DecodeError as error:
             raise RunheraldError(
                 f"{self._connection.url} answered something else than its API says ({error}); is it a runherald server?"
             ) from None
+        refused = {rejected.index for rejected in intake.rejected if 0 <= rejected.index < count}
+        if intake.accepted + len(refused) != count:
+            raise RunheraldError(
+                f"{self._connection.url} took {intake.accepted} events of {count} and refused {len(refused)}; is it a runherald server?"
+            )
         return replace(intake, rejected=[replace(rejected, index=rejected.index + first) for rejected in intake.rejected])
 
     def _error(self, answer: Answer) -> RunheraldError:

@@ -115,6 +115,26 @@ class Journal:
         self.close()
         self._failed(FileNotFoundError(errno.ENOENT, "the journal was removed while it was written"))
 
+    def unload(self) -> int:
+        """Write what is in memory to the disk after all, for the process is about to end; return how many records it does not take."""
+        if not self._backlog:
+            return 0
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+        try:
+            if self._owner is None:
+                self._owner = self.folder.create(self.head)
+            self._open_segment(self._backlog[0][0])
+            while self._backlog:
+                data = frame(*self._backlog[0])
+                if os.write(self._descriptor, data) != len(data):
+                    break  # a record that is torn off at the end of a journal is none
+                self.forget(self._backlog[0][0] + 1)
+        except OSError as error:
+            self._failed(error)
+        return len(self._backlog)
+
     def close(self) -> None:
         """Close the files and let go of the lock; the journal stays."""
         self._healthy = False
@@ -145,8 +165,8 @@ class Journal:
             return False
         return True
 
-    def _open_segment(self) -> None:
-        self._path = path = self.folder.segment(self.next_ordinal)
+    def _open_segment(self, first: int | None = None) -> None:
+        self._path = path = self.folder.segment(self.next_ordinal if first is None else first)
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
         self._descriptor = os.open(path, flags, 0o600)
         self._size = os.fstat(self._descriptor).st_size

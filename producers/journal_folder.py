@@ -143,12 +143,19 @@ class JournalFolder:
 
 
 def journal_folders(home: Path) -> Iterator[JournalFolder]:
-    """Go through the journals under a home that have something in them, the oldest first."""
-    found = [(_age_key(path), path) for path in (home / "journals").glob("*~*/journal.json")]
+    """Go through the journals under a home that have something in them, the oldest first, and those that may not be looked into."""
+    found = [(_age_key(path / "journal.json"), path) for path in (home / "journals").glob("*~*")]
     for _, path in sorted(found):
-        folder = JournalFolder(path.parent)
-        if folder.segments():
+        folder = JournalFolder(path)
+        if _may_hold_records(folder):
             yield folder
+
+
+def _may_hold_records(folder: JournalFolder) -> bool:
+    try:
+        return (folder.path / "journal.json").is_file() and bool(folder.segments())
+    except PermissionError:
+        return True
 
 
 def _age_key(path: Path) -> float:

@@ -104,6 +104,15 @@ class Outbox:
         self._pending = []
         self._advance(self._read_to)
 
+    def save(self) -> None:
+        """Put on the disk what is in memory alone, for the process is about to end, and say what it does not take."""
+        if self.journal is None:
+            return
+        with self.journal.lock:
+            left = self.journal.unload()
+        if left:
+            _log.error("records_lost run=%s count=%d: neither the server nor the disk took them", self.head.run_id, left)
+
     def finish(self) -> None:
         """Let go of the journal, and remove it if all of it is acknowledged."""
         complete = not self.behind and (self._exhausted or self.journal is not None)

@@ -20,6 +20,7 @@ from runherald.events import RunHeader
 from runherald.producers import arguments
 from runherald.producers.failure import Failure, failure_of, failure_of_exception, is_success
 from runherald.producers.health import Health
+from runherald.producers.journal_roots import root_in_journal
 from runherald.producers.logged import metrics_of
 from runherald.producers.origin import host_evidence
 from runherald.producers.run_views import Matching, details_of, view_of
@@ -113,13 +114,13 @@ class Run:
     def root_run_id(self) -> str:
         """The id of the topmost run above this one, or its own (ours).
 
-        While the server is away nobody knows it of a run that was begun elsewhere: such a run counts as its own root, so that a child of it
-        can begin all the same.
+        While the server is away it is read from the journal, if the run was begun on this machine; else such a run counts as its own root,
+        so that a child of it can begin all the same.
         """
         try:
             return self._known().root_run_id or self._id
         except Unreachable:
-            return self._id
+            return root_in_journal(self._session.destination.home, self._id) or self._id
 
     @property
     def name(self) -> str:

@@ -21,6 +21,8 @@ LINGER_SECONDS = 0.2
 BACKOFF_SECONDS = 0.5
 BACKOFF_CAP_SECONDS = 30.0
 ADOPT_SECONDS = 30.0
+HELD_UP_SECONDS = 10.0
+"""An attempt that takes so long is not waited for where a script ends a run or itself."""
 MAX_EVENTS = 500
 _ADOPTED_AT_ONCE = 4
 _ENDED_OPEN = 16
@@ -74,6 +76,7 @@ class Shipper:
         self._urgent = False
         self._stopped = False
         self._thread: threading.Thread | None = None
+        self._sending_since: float | None = None
         self.attempts_failed = 0
         self.delivered = 0
         self.last_error: RunheraldError | None = None
@@ -95,7 +98,7 @@ class Shipper:
     def flush(self, outbox: Outbox, timeout_seconds: float, *, give_up: bool = False) -> bool:
         """Wait until all that an outbox's journal holds now is acknowledged; say whether it is.
 
-        `give_up`: stop waiting at the first attempt that fails, too.
+        `give_up`: stop waiting at the first attempt that fails, too, and do not wait for a server that keeps an attempt waiting.
         """
         return self._wait([outbox], timeout_seconds, give_up=give_up)
 
@@ -110,7 +113,8 @@ class Shipper:
     def drain(self, timeout_seconds: float) -> int:
         """Wait until the live journals are sent and return how many records are not. Where nobody was ever reached, one attempt is all."""
         outboxes = list(self._live)
-        self._wait(outboxes, timeout_seconds, give_up=not self.delivered)
+        if not self._is_held_up():
+            self._wait(outboxes, timeout_seconds, give_up=not self.delivered)
         return sum(outbox.behind for outbox in outboxes)
 
     def stop(self, timeout_seconds: float = 5.0) -> None:
@@ -119,9 +123,11 @@ class Shipper:
             self._stopped = True
             self._changed.notify_all()
         if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(timeout_seconds)
-            if self._thread.is_alive():
-                return  # still in a call of the transport: the process ends around it
+            self._thread.join(0 if self._is_held_up() else timeout_seconds)
+        for outbox in self._live:
+            outbox.save()
+        if self._thread is not None and self._thread.is_alive():
+            return  # still in a call of the transport: the process ends around it
         for outbox in [*self._live, *self._adopted]:
             outbox.finish()
         self._live, self._adopted = [], []
@@ -204,11 +210,14 @@ class Shipper:
             return []
 
     def _send(self, batch: list[tuple[Outbox, list[Event]]]) -> bool:
+        self._sending_since = self._monotonic()
         try:
             sent = self._transport.send([event for _, events in batch for event in events])
         except RunheraldError as error:
             self._failed(error)
             return False
+        finally:
+            self._sending_since = None
         if self._failures:
             _log.info("shipper_reached_again after_attempts=%d", self._failures)
         self._failures, self._retry_at, self.last_error = 0, 0.0, None
@@ -266,14 +275,21 @@ class Shipper:
                 if folder.head().destination != self._destination:
                     continue
                 self._adopted.append(Outbox.adopt(folder))
-            except BlockingIOError:
-                continue  # its owner lives
+            except (BlockingIOError, FileNotFoundError):
+                continue  # its owner lives, or has just sent all of it
+            except PermissionError:
+                self._sick.add(folder.path)
+                _log.info("journal_of_another_user path=%s", folder.path)
             except (OSError, InvalidInput) as error:
                 self._sick.add(folder.path)
                 _log.warning("journal_unreadable path=%s reason=%r", folder.path, str(error))
             if len(self._adopted) >= _ADOPTED_AT_ONCE:
                 self._adopt_at = now
                 return
+
+    def _is_held_up(self) -> bool:
+        began = self._sending_since
+        return began is not None and self._monotonic() - began >= HELD_UP_SECONDS
 
     def _wait(self, outboxes: Sequence[Outbox], timeout_seconds: float, *, give_up: bool) -> bool:
         targets = [(outbox, outbox.acknowledged + outbox.behind) for outbox in outboxes]
@@ -284,7 +300,12 @@ class Shipper:
             self._changed.notify_all()
             while any(outbox.acknowledged < target for outbox, target in targets):
                 left = deadline - self._monotonic()
-                if left <= 0 or self._stopped or self._thread is None or (give_up and self.attempts_failed > failed):
+                if (
+                    left <= 0
+                    or self._stopped
+                    or self._thread is None
+                    or (give_up and (self.attempts_failed > failed or self._is_held_up()))
+                ):
                     return False
                 self._changed.wait(min(left, 1.0))
         return True

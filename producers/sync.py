@@ -55,10 +55,13 @@ def sync(home: Path, transport: Transport, *, destination: str = "") -> SyncRepo
     journals: list[JournalSynced] = []
     failed = ""
     for folder in journal_folders(home.expanduser()):
-        one = _describe(folder, failed, destination)
-        if one is None:
-            one = _send(folder, transport)
-            failed = one.reason if one.state == "waiting" else ""
+        try:
+            one = _describe(folder, failed, destination)
+            if one is None:
+                one = _send(folder, transport)
+                failed = one.reason if one.state == "waiting" else ""
+        except FileNotFoundError:
+            continue  # its owner has just sent all of it
         journals.append(one)
     return SyncReport(journals=journals)
 
@@ -67,6 +70,8 @@ def _describe(folder: JournalFolder, failed: str, destination: str) -> JournalSy
     """Return what is to say of a journal that is not to be sent; None for one that is."""
     try:
         head = folder.head()
+    except FileNotFoundError:
+        raise
     except (OSError, InvalidInput) as error:
         return JournalSynced(path=folder.path, run_id="", state="unreadable", reason=str(error))
     if destination and head.destination != destination:
@@ -82,6 +87,8 @@ def _send(folder: JournalFolder, transport: Transport) -> JournalSynced:
         outbox = Outbox.adopt(folder)
     except BlockingIOError:
         return JournalSynced(path=folder.path, run_id=run_id, state="held", reason="its process lives and sends it itself")
+    except FileNotFoundError:
+        raise
     except (OSError, InvalidInput) as error:
         return JournalSynced(path=folder.path, run_id=run_id, state="unreadable", reason=str(error))
     events, state, reason = 0, "sent", ""

@@ -122,6 +122,16 @@ def test_without_a_thread_all_stays_in_the_journal_and_the_script_goes_on(
     assert "runherald sync" in caplog.text
 
 
+def test_an_answer_that_accounts_for_too_few_events_acknowledges_nothing(home: Path, server: LoopbackServer) -> None:
+    server.script = [(200, b'{"accepted":0}')]
+    workspace = Workspace(url=server.url)
+    with Experiment(workspace, "digits").start_logging() as run:
+        run.log("loss", 1.0)
+        run.flush(30)
+    workspace.session.close()
+    assert values(server.events) == [1.0]
+
+
 @pytest.mark.parametrize("token", ["secret\n", "secret\r", "sec ret", "sécret", "secret\ud800"])
 def test_a_token_that_no_header_takes_is_refused_and_not_shown(home: Path, token: str) -> None:
     with pytest.raises(InvalidInput, match="RUNHERALD_TOKEN: its character") as caught:

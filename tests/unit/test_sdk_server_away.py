@@ -23,6 +23,26 @@ def test_a_child_of_a_run_begun_elsewhere_begins_while_the_server_is_away(
     assert any((tmp_path / "journals").rglob("*")), "what was logged waits in the journal"
 
 
+def test_a_childs_root_is_read_from_the_journal_of_the_process_that_began_its_parent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free_port: int
+) -> None:
+    monkeypatch.setenv("RUNHERALD_URL", f"http://127.0.0.1:{free_port}")
+    monkeypatch.setenv("RUNHERALD_HOME", str(tmp_path))
+    script = (
+        "import os\n"
+        "from runherald import Experiment, Workspace\n"
+        "root = Experiment(Workspace(), 'away').start_logging(run_id='root')\n"
+        "root.child_run(run_id='middle').child_run(run_id='parent')\n"
+        "os._exit(0)\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+    workspace = Workspace()
+    attached = Run(Experiment(workspace, "away"), "parent")
+    attached.log("loss", 1.0)  # a journal of the parent that does not begin with its creation
+    assert attached.child_run().root_run_id == "root"
+    workspace.session.close()
+
+
 def test_what_a_request_needs_is_imported_before_a_thread_could_be_forked_away_from_it() -> None:
     script = (
         "import sys\n"

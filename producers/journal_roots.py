@@ -1,0 +1,30 @@
+"""What the journals of this machine know of a run that another process began, while no server can be asked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from runherald.errors import InvalidInput
+
+
+def root_in_journal(home: Path, run_id: str) -> str:
+    """Return the id of the topmost run above a run, as its beginning stands in a journal; empty where none has it."""
+    # Loaded here: a process that imports a script to work for it needs none of it.
+    from runherald.events import AmlRunEvent
+    from runherald.producers.entries import Said, decode_entry, payload_of
+    from runherald.producers.journal_folder import JournalFolder
+    from runherald.producers.journal_reader import JournalReader
+
+    for path in (home / "journals").glob(f"{run_id[:100]}~*"):
+        folder = JournalFolder(path)
+        try:
+            if folder.head().run_id != run_id:
+                continue
+            for _, payload in JournalReader(folder).read(1):  # a run's creation is what its first producer says first of all
+                entry = decode_entry(payload)
+                data = payload_of(entry) if isinstance(entry, Said) else None
+                if isinstance(data, AmlRunEvent) and data.header is not None:
+                    return data.header.root_run_id
+        except (OSError, InvalidInput):
+            continue  # another journal of the run may say it
+    return ""
