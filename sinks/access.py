@@ -53,8 +53,15 @@ def _replace(path: Path, text: str) -> None:
     scratch.replace(path)
 
 
+# A merge that finds the disk full leaves a part of empty files behind and says nothing (chDB 26.9; runherald.sinks.damaged_parts).
+# Its sources are what it is made again from: ClickHouse keeps them for 480 s, chDB would delete them at once. And inserts stop while there
+# is room left to merge.
 _CONFIG = """<clickhouse>
   <users_config>{users}</users_config>
+  <merge_tree>
+    <old_parts_lifetime>480</old_parts_lifetime>
+    <min_free_disk_bytes_to_perform_insert>67108864</min_free_disk_bytes_to_perform_insert>
+  </merge_tree>
 </clickhouse>
 """
 

@@ -21,6 +21,7 @@ from runherald.deploy.mail_catcher import MailCatcher
 from runherald.errors import InvalidInput
 from runherald.settings import Settings, without_password
 from runherald.sinks.connection import HistoryDatabase
+from runherald.sinks.damaged_parts import DamagedPartsWatch
 from runherald.sinks.dead_letters import DeadLetterReader
 from runherald.sinks.guard.guard import QueryGuard
 from runherald.sinks.migrate import migrate
@@ -63,6 +64,8 @@ def serve(settings: Settings, *, catch_mail: bool) -> int:
         public_url = settings.public_url or url
         log = stack.enter_context(closing(open_log(settings.log, folder=settings.data)))
         history = stack.enter_context(closing(_ready_history(settings)))
+        if history.embedded:
+            stack.enter_context(DamagedPartsWatch(history))
         mails = settings.data / "mails" if catch_mail else None
         mail = settings.mail
         if mails is not None:

@@ -15,7 +15,7 @@ from tests.drills.post_office import REFUSED, PostOffice
 from tests.drills.producers import Producers
 from tests.drills.rest import wait_for_rest
 from tests.drills.schedule import Fault
-from tests.drills.small_disk import SmallDisk
+from tests.small_disk import SmallDisk
 from tests.server_process import ServerProcess
 
 SERVER_FAULTS = ("server-kill", "server-term", "server-freeze")
