@@ -12,10 +12,13 @@ from runherald.producers.journal import Journal
 from runherald.producers.outbox import Outbox
 
 BEATS_A_LEASE = 3
+_TOO_LATE = 4_102_444_800_000_000
+"""The year 2100, in microseconds since 1970: no event of then is taken."""
 
 
 class Recorder:
-    """Appends to one journal. Safe between threads; no two of its records have the same time.
+    """Appends to one journal. Safe between threads; no two of its records have the same time, and none an earlier one than those before
+    it, whatever the clock does.
 
     Args:
         steps: the next step of each metric's name; shared by the recorders that a Run has one after the other.
@@ -56,7 +59,7 @@ class Recorder:
             if step >= following:
                 self._steps[name] = step + 1
             now = self._micros()
-            if now <= self._last_time:
+            if not self._last_time < now < _TOO_LATE:
                 now = self._last_time + 1
             self._last_time = now
             if self.closed:
@@ -107,7 +110,8 @@ class Recorder:
         self.journal.append(payload)
 
     def _now(self) -> int:
-        self._last_time = max(self._micros(), self._last_time + 1)
+        now = self._micros()
+        self._last_time = now if self._last_time < now < _TOO_LATE else self._last_time + 1
         return self._last_time
 
     def _ended(self) -> InvalidInput:

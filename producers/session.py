@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import hashlib  # noqa: F401  # for events' ids, not by the thread that sends: a fork meanwhile would leave a child half of it
 import logging
 import os
 import sys

@@ -14,11 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from runherald.events import Event
+from runherald.events import AmlRunEvent, Event
 from runherald.producers.journal_folder import JournalFolder, JournalHead
+from runherald.producers.recorder import Recorder
 from runherald.producers.shipper import HELD_UP_SECONDS
 from runherald.producers.sync import sync
 from runherald.producers.transport import Sent
+from runherald.validation import check_event
 from tests.unit.test_shipper import Bench, ScriptedTransport, metric
 
 
@@ -123,3 +125,19 @@ def as_nobody() -> Iterator[None]:
     finally:
         if before == 0:
             os.seteuid(0)
+
+
+def test_no_clock_spoils_what_is_sent(bench: Bench) -> None:
+    readings = iter([1_700_000_000_000_000, 1_699_000_000_000_000, 0, -5, 10**17, 4_200_000_000_000_000, 1_700_000_000_000_900])
+    journal = bench.recorder().journal
+    recorder = Recorder(journal, bench.shipper._live[0], {}, micros=lambda: next(readings))
+    for number in range(5):
+        recorder.log("loss", float(number))
+    recorder.say(AmlRunEvent(operation="Updated"))
+    recorder.log("loss", 5.0)
+    bench.shipper.step()
+    for event in bench.transport.events:
+        check_event(event)
+    times = [time for event in bench.transport.events if event.type == "AmlRunMetricEvent" for time in metric(event).times]
+    assert times == sorted(set(times))
+    assert times[-1] == 1_700_000_000_000_900
