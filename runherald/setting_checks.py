@@ -66,6 +66,14 @@ def _check_workspace(name: str) -> str:
     return "" if usable else "is a text that is no workspace's name; write 1 to 255 printable characters"
 
 
+def _check_token(token: str) -> str:
+    return (
+        ""
+        if token.isprintable() and token.isascii()
+        else "has characters that no HTTP header can carry, such as a line break; leave them out"
+    )
+
+
 def _check_sender(sender: str) -> str:
     return "" if _SENDER.fullmatch(sender) else "is a text that is no mail address; write name@example.org or Name <name@example.org>"
 
@@ -85,6 +93,7 @@ def _check_number(low: float, high: float, what: str) -> Callable[[float], str]:
 CHECKS: Mapping[str, Callable[[Any], str]] = MappingProxyType(
     {
         "url": _check_url("http", "https"),
+        "token": _check_token,
         "host": _check_host,
         "port": _check_number(0, 65_535, "write a port, or 0 for a free one"),
         "log": _check_log,

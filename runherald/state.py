@@ -199,8 +199,7 @@ def _transition(state: RunState, event: Event, status: Status, data: AmlRunStatu
         state,
         status=status,
         revision=state.revision + 1,
-        # Who asked for a cancellation is known from the request, not from the run that obeys.
-        cause=data.cause or (state.cause if state.status is Status.CANCEL_REQUESTED else None),
+        cause=data.cause or _cause_of_cancellation(state, status),
         message=data.message,
         error=data.error,
         actor=data.actor,
@@ -211,6 +210,13 @@ def _transition(state: RunState, event: Event, status: Status, data: AmlRunStatu
         path=(*state.path, PathStep(status=status, time=event.time, attempt=state.attempt))[-PATH_STEPS:],
     )
     return Folded(after, Transition(event, after, state.status, correction))
+
+
+def _cause_of_cancellation(state: RunState, status: Status) -> Cause | None:
+    """Return who cancelled: that is known from the request, not from the run that obeys. One that ends otherwise has not obeyed."""
+    if status is Status.CANCEL_REQUESTED:
+        return Cause.USER  # asked for before the claim that is withdrawn, and nobody but users asks
+    return state.cause if state.status is Status.CANCEL_REQUESTED and status is Status.CANCELED else None
 
 
 def _seen(state: RunState, event: Event) -> RunState:

@@ -132,6 +132,7 @@ def classify(exception: BaseException) -> Kind:
 _CODE = re.compile(r"Code: (\d+)")
 _PREFIX = re.compile(r"^.*?Code: \d+\. DB::Exception: (?:Received from [^ ]+ DB::Exception: )?", re.DOTALL)
 # The engine repeats the query, and its own inner names, behind these.
+_EXPECTED = re.compile(r"\. Expected one of: .*$", re.DOTALL)  # dozens of words
 _TAIL = re.compile(r":? ?(?:\bIn scope\b|\bwhile executing\b|While executing|: While processing|\. Stack trace|\(version ).*$", re.DOTALL)
 _MAX_MESSAGE = 600
 
@@ -144,5 +145,5 @@ def engine_error_code(message: str) -> int | None:
 
 def describe_engine_error(message: str) -> str:
     """Return what the engine says about a query, without what it repeats of the query and of itself."""
-    text = _TAIL.sub("", _PREFIX.sub("", message, count=1)).strip()
+    text = _EXPECTED.sub("", _TAIL.sub("", _PREFIX.sub("", message, count=1))).strip()
     return text[:_MAX_MESSAGE]

@@ -26,8 +26,9 @@ from runherald.streams.watchdog import Patience, Watchdog
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 5.0
-TALKATIVE = ("aiokafka", "faust", "kafka", "mode")
-"""Libraries that log each step of a rebalance or a connection; their warnings are kept."""
+TALKATIVE = {"aiokafka": logging.WARNING, "faust": logging.WARNING, "kafka": logging.CRITICAL, "mode": logging.WARNING}
+"""Libraries that log each step of a rebalance or a connection, and how much of it is kept: of a broker that is away kafka warns by the dozen,
+and we say it once."""
 
 
 class FaustWorker:
@@ -56,8 +57,8 @@ class FaustWorker:
 
     def run(self) -> int:
         """Run until SIGTERM or SIGINT, and return the exit status: 0 when all that was taken in is flushed and committed."""
-        for library in TALKATIVE:
-            logging.getLogger(library).setLevel(logging.WARNING)
+        for library, level in TALKATIVE.items():
+            logging.getLogger(library).setLevel(level)
         try:
             asyncio.run(self._run())
         except Exception as error:  # the edge: one line says why the worker ends, with a traceback where it was not foreseen

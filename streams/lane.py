@@ -11,6 +11,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from runherald.errors import RunheraldError
 from runherald.records import Outgoing, Processor, Record, TopicPartition
 from runherald.streams.cycle import Cycle, FlushPolicy, Monotonic
 from runherald.streams.dead_letter_limit import DeadLetterLimit
@@ -146,7 +147,8 @@ class Lane:
     def _fail(self, state: str, error: Exception) -> None:
         said = f"{type(error).__name__}: {error}"
         self.health = replace(self.health, state=state, error=said)
-        logger.error("processor=%s state=%s error=%s", self.name, state, said, exc_info=error)
+        expected = isinstance(error, RunheraldError)
+        logger.error("processor=%s state=%s error=%s", self.name, state, said, exc_info=None if expected else error)
 
 
 class _LogChannel:

@@ -131,6 +131,7 @@ def test_a_bad_variable_is_named_with_what_to_do(variable: str, text: str, says:
         ('port = "80"', "port: is a text that does not fit; write a whole number"),
         ("port = true", "port: is a boolean; write a whole number"),
         ("token = 12", "token: is a number; write a text"),
+        ('token = "two\\nlines"', "token: has characters that no HTTP header can carry, such as a line break; leave them out"),
         ('rules = [""]', "rules: is a list; write a list of paths"),
         ("[mail]\nto = [1]", "mail.to: is a list; write a list of texts"),
         (f'token = "{SECRET}', "is not TOML"),

@@ -288,7 +288,16 @@ def test_a_run_that_was_asked_to_stop_is_asked_still_after_a_claim_was_withdrawn
     story.reports(S.CANCEL_REQUESTED, by=USER, producer="cli", cause=Cause.USER)
     story.claims(S.NOT_RESPONDING)
     story.says(AmlRunHeartbeatEvent(lease_seconds=60.0))
-    assert story.now.status is S.CANCEL_REQUESTED
+    assert (story.now.status, story.now.cause) == (S.CANCEL_REQUESTED, Cause.USER)
+
+
+@pytest.mark.parametrize(("ends", "cause"), [((S.CANCELED,), Cause.USER), ((S.FINALIZING, S.COMPLETED), None), ((S.COMPLETED,), None)])
+def test_only_a_run_that_obeys_was_ended_by_who_cancelled_it(ends: tuple[S, ...], cause: Cause | None) -> None:
+    story = in_status(S.RUNNING)
+    story.reports(S.CANCEL_REQUESTED, by=USER, producer="cli", cause=Cause.USER)
+    for status in ends:
+        story.reports(status)
+    assert (story.now.status, story.now.cause) == (ends[-1], cause)
 
 
 def test_a_heartbeat_alone_is_no_transition() -> None:
