@@ -63,6 +63,14 @@ class Range(Struct, frozen=True):
     tables: tuple[TableRows, ...]
     dead: int = 0
 
+    @property
+    def span(self) -> str:
+        """The range as part of a token."""
+        return f"{self.partition.topic}:{self.partition.partition}:{self.first}-{self.last}"
+
+    def __contains__(self, record: BadRecord) -> bool:
+        return record.partition == self.partition and self.first <= record.offset <= self.last
+
 
 class BadRecord(Struct, frozen=True):
     """A record one of whose rows the database does not take; the reason names the table and holds no value."""

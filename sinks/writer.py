@@ -1,10 +1,21 @@
 """Writing rows into history once, however often they come.
 
-Three layers, each for what the one above cannot see:
+A flush is one insert for each table, with the rows of all partitions, and one for the watermarks. Three layers keep what comes again from
+being there twice, each for what the one above cannot see:
 
-1. An insert carries a token made of its range of offsets: a repeat of the same insert (the reply was lost) is not stored again.
+1. An insert carries a token that lists the ranges of offsets it covers, and how many rows each of them brings: a repeat of the same
+   insert (the reply was lost) is not stored again.
 2. The offsets that are stored are kept in history itself (`ingest_batches`): a restarted worker skips what is at or below its watermark.
 3. The tables' keys are made of what never changes: whatever comes twice nevertheless is one row when read with FINAL.
+
+Why that holds past a crash. The watermarks are set last, in one insert: once one is set, every table has all rows up to it. A crash before
+leaves whole inserts, or a part of one, above the watermarks, and their records come again. Where they come in the same ranges, to the
+same worker, layer 1 takes them for what they are. Mostly they do not: the batches are cut elsewhere, or the partitions now belong to
+several workers. The tokens then differ and the rows are stored once more, which is safe because a row is made of its record and what
+came before it, wherever the batch was cut: it has the same key and the same values, and layer 3 makes one of the two. A table whose row
+does depend on the cut (the state of a run after the last event of a batch) has a version that grows with the offset, so that FINAL has
+the latest. The other way round, a token never hides a row that is missing: rows that come again under a token that is known are as many,
+from the same records, as those that were stored under it.
 """
 
 from __future__ import annotations
@@ -13,6 +24,7 @@ import logging
 import socket
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
+from hashlib import sha256
 from typing import Any, cast
 
 from clickhouse_connect.datatypes.base import ClickHouseType
@@ -25,7 +37,8 @@ from runherald.records import TopicPartition
 from runherald.sinks.connection import HistoryDatabase
 from runherald.sinks.errors import classify
 from runherald.sinks.retry import Retry
-from runherald.sinks.rows import BadRecord, Range, TableRows
+from runherald.sinks.rows import BadRecord, Range
+from runherald.sinks.shares import Share, by_table, halves, joined
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +46,8 @@ TOKEN_VERSION = 1
 """Part of each token. To be raised when the same records become other rows, else the database takes the new rows for a repeat."""
 
 _LEDGER = "ingest_batches"
+_LONGEST_SPANS = 4_096
+"""Characters: settings travel in the address of a request, and a worker may have hundreds of partitions."""
 _SETTINGS = {
     # Servers differ in their defaults, and some flipped them: say each.
     "async_insert": 0,
@@ -46,7 +61,7 @@ _SETTINGS = {
 class TableWriter:
     """Writes the rows of one processor.
 
-    Order of effects of `write`: for each range its tables in their order, then the watermarks. Where a record turned out bad, its
+    Order of effects of `write`: the tables in their order, each for all ranges, then the watermarks. Where a record turned out bad, its
     partition's watermark is held back until `settle`, to be called once the dead letter is published; a crash before that brings the
     records again.
     """
@@ -72,16 +87,10 @@ class TableWriter:
             Exception: whatever the database raised that is neither retriable nor about a value.
         """
         await self.settle()
-        bad: list[BadRecord] = []
-        done: list[Range] = []
-        for written in ranges:
-            found = [record for rows in written.tables if len(rows) for record in await self._insert(written, rows)]
-            if found:
-                bad += found
-                self._held.append(replace(written, dead=written.dead + len({record.offset for record in found})))
-            else:
-                done.append(written)
-        await self._confirm(done)
+        bad = [record for shares in by_table(ranges) for record in await self._insert(shares)]
+        dead = [len({record.offset for record in bad if record in written}) for written in ranges]
+        self._held += [replace(written, dead=written.dead + count) for written, count in zip(ranges, dead, strict=True) if count]
+        await self._confirm([written for written, count in zip(ranges, dead, strict=True) if not count])
         return bad
 
     async def settle(self) -> None:
@@ -93,39 +102,43 @@ class TableWriter:
         """Let go of partitions: their records come again, here or elsewhere."""
         self._held = [held for held in self._held if held.partition not in partitions]
 
-    async def _insert(self, written: Range, rows: TableRows) -> list[BadRecord]:
-        """Insert the rows; where a value is the fault, the two halves, down to the record that has it."""
+    async def _insert(self, shares: Sequence[Share]) -> list[BadRecord]:
+        """Insert rows of one table; where a value is the fault, the two halves, down to the record that has it."""
+        table = shares[0].rows.table
         try:
-            await self._retry.until_done(rows.table, partial(self._insert_now, rows, self._token(written, rows)))
+            await self._retry.until_done(table, partial(self._insert_now, shares))
         except Exception as error:
             if classify(error) != "data":
                 raise
-            if rows.first != rows.last:
-                return [record for half in rows.halves() for record in await self._insert(written, half)]
+            halved = halves(shares)
+            if halved is not None:
+                return [record for half in halved for record in await self._insert(half)]
+            partition, offset = shares[0].written.partition, shares[0].rows.first
             code = getattr(error, "code", None)
             fault = type(error).__name__ if code is None else f"ClickHouse error {code}"
-            logger.warning("record refused table=%s partition=%s offset=%d fault=%s", rows.table, written.partition, rows.first, fault)
-            return [BadRecord(written.partition, rows.first, f"table {rows.table} does not take a value of this event ({fault})")]
+            logger.warning("record refused table=%s partition=%s offset=%d fault=%s", table, partition, offset, fault)
+            return [BadRecord(partition, offset, f"table {table} does not take a value of this event ({fault})")]
         return []
 
-    def _insert_now(self, rows: TableRows, token: str) -> None:
+    def _insert_now(self, shares: Sequence[Share]) -> None:
         client = self._db.client()
-        types = self._column_types(client, rows.table)
+        table = shares[0].rows.table
+        types = self._column_types(client, table)
+        columns = joined([share.rows for share in shares])
         client.insert(
-            rows.table,
-            cast("list[Sequence[Any]]", list(rows.columns.values())),  # arrays are taken as well
-            column_names=list(rows.columns),
-            column_types=[types[name] for name in rows.columns],
+            table,
+            cast("list[Sequence[Any]]", list(columns.values())),  # arrays are taken as well
+            column_names=list(columns),
+            column_types=[types[name] for name in columns],
             column_oriented=True,
-            settings={**_SETTINGS, "insert_deduplication_token": token},
+            settings={**_SETTINGS, "insert_deduplication_token": self._token(table, [share.span for share in shares])},
         )
 
-    def _token(self, written: Range, rows: TableRows) -> str:
-        topic, number = written.partition.topic, written.partition.partition
-        whole = f"{TOKEN_VERSION}:{self._processor}:{rows.table}:{topic}:{number}:{written.first}-{written.last}"
-        complete = next(table for table in written.tables if table.table == rows.table)
-        # A part says which part of what: the same offsets in a smaller range may have become other rows.
-        return whole if len(rows) == len(complete) else f"{whole}/{rows.first}-{rows.last}"
+    def _token(self, table: str, spans: Sequence[str]) -> str:
+        covered = ",".join(spans)
+        if len(covered) > _LONGEST_SPANS:
+            covered = sha256(covered.encode()).hexdigest()
+        return f"{TOKEN_VERSION}:{self._processor}:{table}:{covered}"
 
     def _column_types(self, client: Client, table: str) -> Mapping[str, ClickHouseType]:
         known = self._types.get(table)
@@ -144,7 +157,7 @@ class TableWriter:
             _LEDGER,
             list(self._ledger_rows(ranges, now)),
             column_names=["processor", "topic", "partition", "first", "last", "rows", "dead", "writer", "written_time"],
-            settings={**_SETTINGS, "insert_deduplication_token": f"{TOKEN_VERSION}:{self._processor}:{_LEDGER}:{_spans(ranges)}"},
+            settings={**_SETTINGS, "insert_deduplication_token": self._token(_LEDGER, [done.span for done in ranges])},
         )
 
     def _ledger_rows(self, ranges: Sequence[Range], now: int) -> Iterator[tuple[object, ...]]:
@@ -159,7 +172,3 @@ class TableWriter:
             {"processor": self._processor},
         )
         return {TopicPartition(topic, number): last for topic, number, last in rows.result_rows}
-
-
-def _spans(ranges: Sequence[Range]) -> str:
-    return ",".join(f"{done.partition.topic}:{done.partition.partition}:{done.first}-{done.last}" for done in ranges)

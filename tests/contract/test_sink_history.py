@@ -383,6 +383,70 @@ def test_a_crash_at_any_insert(history: FaultyHistory, crash_after: bool) -> Non
         check_same(history, said, [(1, 3), (2, 6)], {4}, steps)
 
 
+PARTITIONS = (0, 1, 2)
+LAST_INSERT = 7  # five tables, the states, the watermarks
+
+
+@pytest.mark.parametrize("split", [False, True])
+@pytest.mark.parametrize("crash_at", range(LAST_INSERT + 1))
+async def test_a_crash_between_inserts_and_commit_and_a_replay_cut_differently(history: FaultyHistory, crash_at: int, split: bool) -> None:
+    """The n-th insert is stored and the process dies, the last time after the watermarks. Nothing of it is committed."""
+    calm = {number: 10 + number for number in PARTITIONS}
+    rough = {number: 20 + number for number in PARTITIONS}
+    expected: set[tuple[str, bytes]] = set()
+    for partition in calm.values():
+        expected |= await calmly(history, sayings(partition, "calm"))
+
+    logs = {partition: sayings(partition, "rough") for partition in rough.values()}
+    ends = {TopicPartition(EVENTS, partition): len(records) for partition, records in logs.items()}
+    first = processor(history)
+    published = identities(await first.process([record for records in logs.values() for record in records[:6]]))
+    await first.flush()
+    history.inserts.clear()
+    published |= identities(await first.process([record for records in logs.values() for record in records[6:12]]))
+    arm(history, Step(take=0, crash_at=crash_at, crash_after=True))
+    if crash_at < LAST_INSERT:
+        with pytest.raises(Crash):
+            await first.flush()
+    else:
+        await first.flush()
+    disarm(history)
+    assert len(history.inserts) == min(crash_at + 1, LAST_INSERT)  # one a table, whatever the number of partitions
+
+    # What is committed is below the first flush's end. The partitions are one worker's again, or two workers'; batches end elsewhere.
+    for number, share in enumerate((PARTITIONS[:1], PARTITIONS[1:]) if split else (PARTITIONS,)):
+        again = processor(history)
+        await again.assigned({place: end for place, end in ends.items() if place.partition - 20 in share})
+        size = 4 + 3 * number
+        for start in range(4, 20, size):
+            taken = [record for part in share for record in logs[rough[part]][start : start + size]]
+            published |= identities(await again.process(taken))
+            await again.flush()
+
+    assert published == expected
+    for table in TABLES:
+        assert rows_of(history, table, "rough") == rows_of(history, table, "calm"), table
+    assert list(select(history, "SELECT partition - 20, max(last) FROM ingest_watermarks WHERE partition >= 20 GROUP BY 1 ORDER BY 1")) == [
+        (number, len(logs[rough[number]]) - 1) for number in PARTITIONS
+    ]
+    events = "SELECT count(), uniqExact(event_id) FROM run_events FINAL WHERE workspace LIKE 'rough%'"
+    assert list(select(history, events)) == [(sum(map(len, logs.values())), sum(map(len, logs.values())))]
+
+
+def sayings(partition: int, workspace: str) -> list[Record]:
+    """Eighteen events of two runs, so that a flush of the second six touches all tables; run and producer are named after the partition."""
+    events = []
+    for sequence, data in enumerate((*OPERATIONS, *OPERATIONS[4:])):
+        moment = START + timedelta(seconds=sequence)
+        run = f"r{partition % 10}-{sequence % 2}"
+        events.append(new_event(data, workspace=workspace, run_id=run, producer=run, sequence=sequence, time=moment))
+    return placed_all(events, partition=partition)
+
+
+def rows_of(history: FaultyHistory, table: str, workspace: str) -> list[str]:
+    return [text.replace(workspace, "w") for text in rows(history, table, workspace)]
+
+
 def check_same(
     history: FaultyHistory, said: list[tuple[str, str, Data]], repeats: list[tuple[int, int]], spoilt: set[int], steps: list[Step]
 ) -> None:

@@ -18,6 +18,7 @@ from tests.fixtures.faulty_history import FaultyHistory
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 HERE = TopicPartition("runherald.logs", 3)
+THERE = TopicPartition("runherald.logs", 4)
 _NAMES = ("workspace", "run_id", "file", "producer", "stream", "number", "time", "text", "_topic", "_partition", "_offset")
 
 
@@ -35,18 +36,18 @@ def writer(history: FaultyHistory, processor: str = "logs") -> TableWriter:
     return TableWriter(history.as_database, processor, lambda: NOW, retry=Retry(sleep=no_sleep))
 
 
-def lines(first: int, last: int, table: str = "log_lines") -> TableRows:
+def lines(first: int, last: int, at: TopicPartition = HERE) -> TableRows:
     """Two lines a record, whose number says which record they are of."""
     rows = [
-        ("w", "r", "f", f"p{half}", "stdout", n, 0, "text", HERE.topic, HERE.partition, n)
+        ("w", "r", f"f{at.partition}", f"p{half}", "stdout", n, 0, "text", at.topic, at.partition, n)
         for n in range(first, last + 1)
         for half in (0, 1)
     ]
-    return table_rows(table, _NAMES, rows)
+    return table_rows("log_lines", _NAMES, rows)
 
 
-def range_of(first: int, last: int, *, dead: int = 0) -> Range:
-    return Range(HERE, first, last, (lines(first, last),), dead)
+def range_of(first: int, last: int, *, at: TopicPartition = HERE, dead: int = 0) -> Range:
+    return Range(at, first, last, (lines(first, last, at),), dead)
 
 
 def stored(history: FaultyHistory) -> list[int]:
@@ -67,8 +68,7 @@ async def test_the_watermark_is_what_was_written(history: FaultyHistory) -> None
     assert await writer(history).write([range_of(5, 9)]) == []
     await writer(history).write([Range(HERE, 10, 12, ())])  # records without rows move it as well
 
-    other = TopicPartition(HERE.topic, 4)
-    assert await writer(history).watermarks([HERE, other]) == {HERE: 12, other: -1}
+    assert await writer(history).watermarks([HERE, THERE]) == {HERE: 12, THERE: -1}
     assert await writer(history, "metrics").watermarks([HERE]) == {HERE: -1}
 
 
@@ -77,6 +77,44 @@ async def test_a_range_that_is_written_again_is_not_stored_again(history: Faulty
     await writer(history).write([range_of(0, 4)])
 
     assert stored(history) == sorted([*range(5), *range(5)])  # without FINAL: the token alone did it
+
+
+async def test_all_partitions_go_in_one_insert_whose_token_lists_them(history: FaultyHistory) -> None:
+    ranges = [range_of(0, 4), range_of(7, 7, at=THERE), Range(TopicPartition(HERE.topic, 5), 0, 3, ())]
+    await writer(history).write(ranges)
+    await writer(history).write(ranges)
+
+    assert [table for table, _ in history.inserts] == ["log_lines", "ingest_batches"] * 2
+    assert history.inserts[0][1] == "1:logs:log_lines:runherald.logs:3:0-4#10,runherald.logs:4:7-7#2"
+    assert stored(history) == sorted([*range(5), *range(5), 7, 7])
+    assert (await writer(history).watermarks([HERE, THERE])) == {HERE: 4, THERE: 7}
+
+
+async def test_ranges_cut_otherwise_are_stored_again_and_read_once(history: FaultyHistory) -> None:
+    await writer(history).write([range_of(0, 4), range_of(0, 4, at=THERE)])
+    await writer(history).write([range_of(0, 4)])
+    await writer(history).write([range_of(0, 2, at=THERE)])
+
+    assert history.client().command("SELECT count() FROM log_lines") == 20 + 10 + 6
+    assert history.client().command("SELECT count() FROM log_lines FINAL") == 20
+
+
+async def test_fewer_rows_of_the_same_ranges_are_no_repeat(history: FaultyHistory) -> None:
+    # The database stores an insert of many blocks one by one. Had a crash left some of them, a replay may make the rest alone.
+    await writer(history).write([Range(HERE, 0, 4, (lines(0, 3),))])
+    await writer(history).write([Range(HERE, 0, 4, (lines(4, 4),))])
+
+    assert stored(history) == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
+
+
+async def test_many_partitions_make_no_long_token(history: FaultyHistory) -> None:
+    ranges = [range_of(0, 0, at=TopicPartition(HERE.topic, number)) for number in range(300)]
+    await writer(history).write(ranges)
+    await writer(history).write([range_of(0, 1, at=TopicPartition(HERE.topic, 0)), *ranges[1:]])
+
+    tokens = [token for _, token in history.inserts]
+    assert len(set(tokens)) == 4
+    assert max(map(len, tokens)) < 200
 
 
 async def test_a_reply_that_is_lost_costs_a_try_and_no_row(history: FaultyHistory) -> None:
@@ -119,13 +157,26 @@ async def test_a_bad_value_costs_its_record_alone(history: FaultyHistory, bad: t
     assert all("log_lines" in record.reason and "321" in record.reason and "secret" not in record.reason for record in found)
 
 
-async def test_the_watermark_waits_for_the_dead_letters(history: FaultyHistory) -> None:
-    history.before = refuse(2)
-    there = TopicPartition(HERE.topic, 4)
+async def test_a_bad_value_is_found_among_partitions(history: FaultyHistory) -> None:
+    history.before = refuse(21, 30)
+    places = [TopicPartition(HERE.topic, number) for number in range(5)]
     subject = writer(history)
 
-    await subject.write([range_of(0, 3, dead=1), Range(there, 0, 8, ())])
-    assert await subject.watermarks([HERE, there]) == {HERE: -1, there: 8}
+    found = await subject.write([range_of(10 * at.partition, 10 * at.partition + 3, at=at) for at in places])
+
+    assert [(record.partition.partition, record.offset) for record in found] == [(2, 21), (3, 30)]
+    assert len(stored(history)) == 2 * (20 - 2)
+    assert await subject.watermarks(places) == {places[0]: 3, places[1]: 13, places[2]: -1, places[3]: -1, places[4]: 43}
+    await subject.settle()
+    assert await subject.watermarks(places) == {at: 10 * at.partition + 3 for at in places}
+
+
+async def test_the_watermark_waits_for_the_dead_letters(history: FaultyHistory) -> None:
+    history.before = refuse(2)
+    subject = writer(history)
+
+    await subject.write([range_of(0, 3, dead=1), Range(THERE, 0, 8, ())])
+    assert await subject.watermarks([HERE, THERE]) == {HERE: -1, THERE: 8}
 
     await subject.settle()
     assert await subject.watermarks([HERE]) == {HERE: 3}
@@ -160,7 +211,8 @@ async def test_parts_of_a_range_carry_tokens_of_their_own(history: FaultyHistory
     await writer(history).write([range_of(0, 3)])
     tokens = [token for table, token in history.inserts if table == "log_lines"]
 
-    assert tokens[0] == "1:logs:log_lines:runherald.logs:3:0-3"
+    assert tokens[0] == "1:logs:log_lines:runherald.logs:3:0-3#8"
+    assert tokens[1] == "1:logs:log_lines:runherald.logs:3:0-3#4/0-1"
     assert len(set(tokens)) == len(tokens)
 
 
