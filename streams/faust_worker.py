@@ -27,8 +27,8 @@ logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 5.0
 TALKATIVE = {"aiokafka": logging.WARNING, "faust": logging.WARNING, "kafka": logging.CRITICAL, "mode": logging.WARNING}
-"""Libraries that log each step of a rebalance or a connection, and how much of it is kept: of a broker that is away kafka warns by the dozen,
-and we say it once."""
+"""Libraries that log each step of a rebalance or a connection, and how much of it is kept: kafka warns by the dozen of a broker that is
+away, and we say it once."""
 
 
 class FaustWorker:
