@@ -1,53 +1,32 @@
 """Reading history: every page and API call comes through here, and how each table is de-duplicated is known here alone.
 
-`run_state`, `transitions_log`, `notice_log` and `log_lines` are read with FINAL: narrow rows, or a narrow range of keys. Points are not:
-see `runherald.sinks.metric_queries`.
+`run_state`, `transitions_log`, `notice_log` and `log_lines` are read with FINAL: narrow rows, or a narrow range of keys. Lists of runs and
+points are not: see `runherald.sinks.run_list` and `runherald.sinks.metric_queries`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from msgspec import Struct
 
 from runherald.api import LogLineView, MetricSeries, NoticeView, RunPage, RunView, TransitionView
-from runherald.clock import Clock, from_micros, system_clock, to_micros
-from runherald.errors import InvalidInput
+from runherald.clock import Clock, system_clock
 from runherald.records import TopicPartition
 from runherald.sinks.connection import HistoryDatabase
 from runherald.sinks.metric_queries import Curve, MetricReader
-from runherald.sinks.run_rows import LIST_COLUMNS, known_time, view_of_row, view_of_state
+from runherald.sinks.run_list import IDS_AT_ONCE, RunList
+from runherald.sinks.run_list import Family as Family
+from runherald.sinks.run_list import RunFilter as RunFilter
+from runherald.sinks.run_rows import known_time, view_of_state
 from runherald.sinks.select import Rows, select
 from runherald.sinks.state_text import decode_state
 from runherald.state import RunState
 from runherald.status import TERMINAL, Status
 
-T = TypeVar("T")
-
-MAX_PAGE = 1_000
 MAX_LINES = 100_000
 MAX_NOTICES = 10_000
-_IDS_AT_ONCE = 200  # parameters travel in the URL
-
-
-class RunFilter(Struct, frozen=True, kw_only=True):
-    """Which runs are meant. What is empty does not matter.
-
-    Attributes:
-        statuses: any of these.
-        root_only: only runs without a parent.
-        tag: `key`, or `key=value`.
-        life: Active, Archived or Deleted; empty for all.
-    """
-
-    experiment: str = ""
-    statuses: tuple[str, ...] = ()
-    parent: str = ""
-    root_only: bool = False
-    tag: str = ""
-    life: str = "Active"
 
 
 class Change(Struct, frozen=True):
@@ -57,13 +36,6 @@ class Change(Struct, frozen=True):
     version: int
     parent_run_id: str
     root_run_id: str
-
-
-class Family(Struct, frozen=True):
-    """The first children of a run, oldest first, and how many there are of each status."""
-
-    first: list[RunView]
-    counts: dict[str, int]
 
 
 class Activity(Struct, frozen=True):
@@ -84,6 +56,7 @@ class HistoryReader:
     def __init__(self, db: HistoryDatabase, clock: Clock = system_clock) -> None:
         self._db = db
         self._clock = clock
+        self._list = RunList(db, clock)
         self._metrics = MetricReader(db)
 
     def run(self, run_id: str) -> RunView | None:
@@ -102,27 +75,14 @@ class HistoryReader:
         Raises:
             InvalidInput: a status, the cursor or the limit cannot be used.
         """
-        if not 1 <= limit <= MAX_PAGE:
-            raise InvalidInput(f"limit: {limit} is not between 1 and {MAX_PAGE}")
-        conditions, parameters = _conditions(wanted or RunFilter())
-        if cursor:
-            conditions.append("(created_time, run_id) < ({before:DateTime64(6, 'UTC')}, {before_run:String})")
-            parameters["before"], parameters["before_run"] = _parse_cursor(cursor)
-        keys = self._select(
-            f"SELECT workspace, run_id FROM run_state FINAL WHERE {' AND '.join(conditions)}"  # noqa: S608 (constants only)
-            " ORDER BY created_time DESC, run_id DESC LIMIT {rows:UInt32}",
-            **parameters,
-            rows=limit + 1,
-        )
-        runs = self._views(keys[:limit])
-        return RunPage(runs=runs, next=_cursor(runs[-1]) if len(keys) > limit else "")
+        return self._list.page(wanted or RunFilter(), cursor=cursor, limit=limit)
 
     def children(self, run_id: str, *, recursive: bool = False) -> list[RunView]:
         """Return the children of a run, oldest first, or all its descendants, level by level."""
         found: dict[str, RunView] = {}
         parents = [run_id]
         while parents:
-            level = self._children_of(parents)
+            level = self._list.children_of(parents)
             # A run met before is not followed again: nothing keeps two runs from naming each other as parent.
             new = [run for run in level if run.run_id not in found and run.run_id != run_id]
             found.update((run.run_id, run) for run in new)
@@ -131,25 +91,7 @@ class HistoryReader:
 
     def families(self, run_ids: Sequence[str], each: int) -> dict[str, Family]:
         """Return the children of each of some runs, at most so many each; runs without children are left out."""
-        counts: dict[str, dict[str, int]] = {}
-        for parent, status, count in self._select(
-            "SELECT parent_run_id, status, count() FROM run_state FINAL"
-            " WHERE parent_run_id IN {parents:Array(String)} AND life = 'Active' GROUP BY parent_run_id, status ORDER BY status",
-            parents=list(run_ids),
-        ):
-            counts.setdefault(parent, {})[status] = count
-        first: dict[str, list[RunView]] = {parent: [] for parent in counts}
-        for child in self._views(
-            self._select(
-                "SELECT workspace, run_id FROM run_state FINAL WHERE parent_run_id IN {parents:Array(String)} AND life = 'Active'"
-                " ORDER BY created_time, run_id LIMIT {each:UInt32} BY parent_run_id",
-                parents=sorted(counts),
-                each=each,
-            )
-        ):
-            if child.parent_run_id in first:
-                first[child.parent_run_id].append(child)
-        return {parent: Family(first[parent], counts[parent]) for parent in counts}
+        return self._list.families(run_ids, each)
 
     def transitions(self, run_id: str) -> list[TransitionView]:
         """Return the transitions of a run in order, each refused report after what it came too late for."""
@@ -168,7 +110,7 @@ class HistoryReader:
 
     def curves(self, run_ids: Sequence[str]) -> list[Curve]:
         """Return the scalar metrics of at most 200 runs, reduced to what a chart can show."""
-        return self._metrics.curves(run_ids[:_IDS_AT_ONCE])
+        return self._metrics.curves(run_ids[:IDS_AT_ONCE])
 
     def logs(self, run_id: str, *, tail: int | None = None) -> list[LogLineView]:
         """Return the last lines that a run printed, at most 100,000, in order of time."""
@@ -200,21 +142,11 @@ class HistoryReader:
 
     def status_counts(self, experiment: str = "") -> dict[str, int]:
         """Return how many active-life runs have each status."""
-        rows = self._select(
-            "SELECT status, count() FROM run_state FINAL WHERE life = 'Active'"
-            " AND ({experiment:String} = '' OR experiment_name = {experiment:String}) GROUP BY status",
-            experiment=experiment,
-        )
-        return dict(rows)
+        return self._list.status_counts(experiment)
 
     def experiments(self, limit: int = 200) -> list[str]:
         """Return the names of the experiments that had runs last."""
-        rows = self._select(
-            "SELECT experiment_name FROM run_state FINAL WHERE life = 'Active' AND experiment_name != ''"
-            " GROUP BY experiment_name ORDER BY max(created_time) DESC, experiment_name LIMIT {rows:UInt32}",
-            rows=limit,
-        )
-        return [name for (name,) in rows]
+        return self._list.experiments(limit)
 
     def runs_to_cancel(self) -> frozenset[str]:
         """Return the runs that somebody asked to cancel and that have not obeyed yet."""
@@ -270,80 +202,12 @@ class HistoryReader:
         """Raise `Unreachable` unless the database answers and has the tables."""
         self._select("SELECT 1 FROM run_state LIMIT 1")
 
-    def _children_of(self, parents: Sequence[str]) -> list[RunView]:
-        return [
-            child
-            for part in _parts(parents)
-            for child in self._views(
-                self._select(
-                    "SELECT workspace, run_id FROM run_state FINAL WHERE parent_run_id IN {parents:Array(String)} AND life != 'Deleted'"
-                    " ORDER BY created_time, run_id",
-                    parents=part,
-                )
-            )
-        ]
-
-    def _views(self, keys: Sequence[tuple[Any, ...]]) -> list[RunView]:
-        """Return the runs of (workspace, run_id), in the order given.
-
-        Sorting or filtering all runs reads a few narrow columns; whole rows are read here, of these runs alone and without FINAL, which
-        would read and merge what lies beside them.
-        """
-        now = self._clock()
-        views = {
-            (row[1], row[0]): view_of_row(row, now)
-            for part in _parts(keys)
-            for row in self._select(
-                f"SELECT {LIST_COLUMNS} FROM run_state"  # noqa: S608 (a constant)
-                " WHERE (workspace, run_id) IN {keys:Array(Tuple(String, String))} ORDER BY version DESC LIMIT 1 BY workspace, run_id",
-                keys=part,
-            )
-        }
-        return [views[key[0], key[1]] for key in keys if (key[0], key[1]) in views]
-
     def _select(self, query: str, **parameters: Any) -> Rows:
         return select(self._db, query, parameters)
 
 
-def _conditions(wanted: RunFilter) -> tuple[list[str], dict[str, Any]]:
-    """Return what rows must satisfy. Only constants stand in the conditions; what the user said is bound."""
-    for status in wanted.statuses:
-        if status not in tuple(Status):
-            raise InvalidInput(f"status: {status[:40]!r} is no status; there are {', '.join(Status)}")
-    key, equals, value = wanted.tag.partition("=")
-    conditions = {
-        "experiment_name = {experiment:String}": bool(wanted.experiment),
-        "status IN {statuses:Array(String)}": bool(wanted.statuses),
-        "parent_run_id = {parent:String}": bool(wanted.parent),
-        "parent_run_id = ''": wanted.root_only,
-        "tags[{tag:String}] = {tag_value:String} AND mapContains(tags, {tag:String})": bool(equals),
-        "(mapContains(tags, {tag:String}) OR has(flags, {tag:String}))": bool(key) and not equals,
-        "life = {life:String}": bool(wanted.life),
-    }
-    parameters = {
-        "experiment": wanted.experiment,
-        "statuses": list(wanted.statuses),
-        "parent": wanted.parent,
-        "tag": key,
-        "tag_value": value,
-        "life": wanted.life,
-    }
-    return ["1", *(condition for condition, holds in conditions.items() if holds)], parameters
-
-
-def _cursor(run: RunView) -> str:
-    return f"{to_micros(run.created_time) if run.created_time else 0}.{run.run_id}"
-
-
-def _parse_cursor(cursor: str) -> tuple[datetime, str]:
-    micros, dot, run_id = cursor.partition(".")
-    if not dot or not micros.isdecimal() or len(micros) > 16:
-        raise InvalidInput("cursor: is not the `next` of a page; leave it out to begin at the newest run")
-    return from_micros(int(micros)), run_id
-
-
-def _parts(ids: Sequence[T]) -> list[Sequence[T]]:
-    return [ids[start : start + _IDS_AT_ONCE] for start in range(0, len(ids), _IDS_AT_ONCE)]
+def _parts(ids: Sequence[str]) -> list[Sequence[str]]:
+    return [ids[start : start + IDS_AT_ONCE] for start in range(0, len(ids), IDS_AT_ONCE)]
 
 
 def _transition(row: Sequence[Any]) -> TransitionView:
