@@ -15,7 +15,7 @@ import time
 import zlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -25,6 +25,7 @@ from runherald.clock import Clock, system_clock, to_micros
 from runherald.records import Outgoing, Position, TopicPartition
 from runherald.streams.embedded_consumer import EmbeddedConsumer, Tail
 from runherald.streams.embedded_schema import SCHEMA, PartitionRow, open_partitions, position_of
+from runherald.streams.embedded_times import read_times
 from runherald.streams.errors import GroupTaken, LogClosed, LogFull, LogUnusable, UnknownTopic
 from runherald.streams.folder_lock import FolderLock
 from runherald.streams.log import OnPartitions, check_size
@@ -109,6 +110,13 @@ class EmbeddedLog:
     def end_offsets(self, topics: Collection[str]) -> dict[TopicPartition, int]:
         """Return the offset that the next record gets, for each partition."""
         return {partition: end for partition, (_, end) in self._tail.bounds(self._partitions_of(topics)).items()}
+
+    def times(self, positions: Mapping[TopicPartition, int]) -> dict[TopicPartition, datetime]:
+        """Return when the first record kept at each offset or above it was appended; partitions without one are left out."""
+        self._partitions_of({at.topic for at in positions})
+        bounds = self._tail.bounds(positions)
+        wanted = {at: (self._partitions[at].number, max(offset, bounds[at][0]), bounds[at][1]) for at, offset in positions.items()}
+        return read_times(self._path, {at: span for at, span in wanted.items() if span[1] < span[2]})
 
     def committed(self, group: str, topics: Collection[str]) -> dict[TopicPartition, int]:
         """Return what the group has committed."""

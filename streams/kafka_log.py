@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from runherald.records import Outgoing, Position, Record, TopicPartition
@@ -21,6 +22,7 @@ from runherald.streams.kafka_clients import (
     OffsetAndMetadata,
 )
 from runherald.streams.kafka_offsets import BOOTSTRAP_SECONDS, KafkaOffsets, reaching
+from runherald.streams.kafka_times import KafkaTimes
 from runherald.streams.log import OnPartitions, check_size
 from runherald.topics import TOPICS
 
@@ -62,6 +64,7 @@ class KafkaLog:
                 metrics_enabled=False,
             )
         self._offsets = KafkaOffsets(self._servers)
+        self._times = KafkaTimes(self._servers)
 
     def append(self, records: Sequence[Outgoing]) -> list[Position]:
         """Append records; see `Log.append`."""
@@ -88,6 +91,14 @@ class KafkaLog:
         """Return the offset that the next record gets, for each partition."""
         return self._offsets.end(topics)
 
+    def times(self, positions: Mapping[TopicPartition, int]) -> dict[TopicPartition, datetime]:
+        """Return when the first record kept at each offset or above it was appended; partitions without one are left out."""
+        self._check_open()
+        topics = {at.topic for at in positions}
+        begins, ends = self._offsets.begin(topics), self._offsets.end(topics)
+        kept = {at: max(offset, begins[at]) for at, offset in positions.items() if max(offset, begins[at]) < ends[at]}
+        return self._times.read(kept)
+
     def committed(self, group: str, topics: Collection[str]) -> dict[TopicPartition, int]:
         """Return what the group has committed."""
         return self._offsets.committed(group, topics)
@@ -104,6 +115,7 @@ class KafkaLog:
             return
         self._closed = True
         self._producer.close(timeout=10)
+        self._times.close()
         self._offsets.close()
 
     def _check_open(self) -> None:

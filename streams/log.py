@@ -7,6 +7,7 @@ synchronous and may be used from any thread; a consumer belongs to one thread at
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -63,6 +64,13 @@ class Log(Protocol):
 
     def end_offsets(self, topics: Collection[str]) -> dict[TopicPartition, int]:
         """Return the offset that the next record gets, for each partition."""
+        ...
+
+    def times(self, positions: Mapping[TopicPartition, int]) -> dict[TopicPartition, datetime]:
+        """Return when the first record kept at each offset or above it was appended; partitions without one are left out.
+
+        Reads a record of each partition and blocks for it: not for where time counts.
+        """
         ...
 
     def committed(self, group: str, topics: Collection[str]) -> dict[TopicPartition, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -139,6 +139,33 @@ def test_the_timestamp_is_when_the_log_took_the_record(case: LogCase) -> None:
     after = time.time() * 1000
     (record,) = read_as(case, "timestamp", 1)
     assert before - 1 <= record.timestamp <= after + 1
+
+
+def test_the_time_of_an_offset_is_when_its_record_was_appended(case: LogCase) -> None:
+    first = case.log.append([*numbered(case.topic, "a", [0]), *numbered(case.other, "a", [0])])
+    between = datetime.now(UTC) + timedelta(milliseconds=5)
+    until(lambda: datetime.now(UTC) > between + timedelta(milliseconds=5))
+    case.log.append(numbered(case.topic, "a", [1, 2]))
+    at, other = (TopicPartition(position.topic, position.partition) for position in first)
+    early = case.log.times({at: 0, other: 0})
+    assert set(early) == {at, other}
+    assert max(early.values()) < between
+    assert min(early.values()) > between - timedelta(minutes=1)
+    assert between < case.log.times({at: 1})[at] <= datetime.now(UTC)
+    for partition in case.log.end_offsets([case.topic]):
+        if partition != at:
+            assert case.log.times({at: 0, partition: 0}).keys() == {at}, "an empty partition has no times"
+    assert case.log.times({at: 3, other: 1}) == {}, "at its end there is no record"
+    assert case.log.times({}) == {}
+
+
+def test_a_time_is_found_behind_large_records_of_other_partitions(case: LogCase) -> None:
+    keys = "abcdefgh"
+    case.log.append([Outgoing(case.topic, key.encode(), key.encode() * 200_000) for key in keys])
+    ends = case.log.end_offsets([case.topic])
+    times = case.log.times(dict.fromkeys(ends, 0))
+    assert set(times) == {partition for partition, end in ends.items() if end}
+    assert len(times) == PARTITIONS
 
 
 def test_headers_and_binary_values_come_back_as_they_were(case: LogCase) -> None:

@@ -146,6 +146,7 @@ def test_old_records_are_dropped_and_offsets_go_on(tmp_path: Path) -> None:
     sweep(log)
     assert log.begin_offsets([TOPIC.name]) == {PARTITION: 10}
     assert [record.value for record in read_all(log, TOPIC.name)] == [b"10"]
+    assert log.times({PARTITION: 3}) == {PARTITION: clock.now - timedelta(minutes=2)}, "of the oldest that is kept"
     clock.now += timedelta(hours=2)
     sweep(log)
     assert read_all(log, TOPIC.name) == []
