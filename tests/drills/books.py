@@ -10,6 +10,8 @@ from msgspec import Struct, field
 
 from runherald.deploy.mail_catcher import caught_mails
 from runherald.sinks.connection import HistoryDatabase
+from runherald.streams.log import Log
+from runherald.streams.rebuild.rebuild import compare
 from tests.drills.ledger import Said
 
 _EVENTS = """
@@ -150,6 +152,15 @@ def _check_mails(books: Books, history: HistoryDatabase, folder: Path, again_all
         books.wrong.append(f"{len(extra)} mails that history does not know as accepted, such as {min(extra)}")
     if books.mails_again > again_allowed:
         books.doubled.append(f"{books.mails_again} mails came again, and at most {again_allowed} could be under way")
+
+
+def check_fold(books: Books, log: Log, history: HistoryDatabase) -> None:
+    """Note where history is not what the log makes of it, by the rebuild that users have."""
+    found = compare(log, history)
+    for table in found.tables:
+        books.wrong += [f"{one.table} {one.key}: {one.kind} {one.column}, {one.stored!r} not {one.expected!r}" for one in table.examples]
+        if table.count:
+            books.wrong.append(f"{table.count} rows of {table.table} are not what the log makes of them")
 
 
 def lines(books: Books) -> Iterator[str]:

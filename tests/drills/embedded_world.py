@@ -5,18 +5,20 @@ from __future__ import annotations
 import os
 import signal
 import time
+from contextlib import closing
 from pathlib import Path
 
 from runherald.settings import Settings
 from runherald.sinks.connection import HistoryDatabase
+from runherald.streams.log import open_log
 from tests.drills import post_office, producers
-from tests.drills.books import Books, check_books
+from tests.drills.books import Books, check_books, check_fold
 from tests.drills.post_office import REFUSED, PostOffice
 from tests.drills.producers import Producers
 from tests.drills.rest import wait_for_rest
 from tests.drills.schedule import Fault
-from tests.small_disk import SmallDisk
 from tests.server_process import ServerProcess
+from tests.small_disk import SmallDisk
 
 SERVER_FAULTS = ("server-kill", "server-term", "server-freeze")
 DISK_FAULTS = ("journal-disk-full", "log-disk-full")
@@ -89,13 +91,16 @@ class EmbeddedWorld:
         assert self._server.stop() == 0, "the server did not stop in order"
         history = HistoryDatabase.open(f"chdb://{self._server.data}/history", database=Settings().database)
         try:
-            return check_books(
+            books = check_books(
                 self._producers.said(),
                 history,
                 self._post_office.folder,
                 killed_producers=self._producers.killed,
                 mails_again_allowed=self._kills * MAILER_BATCH + self._post_office.dropped_after,
             )
+            with closing(open_log("embedded", folder=self._server.data)) as log:
+                check_fold(books, log, history)
+            return books
         finally:
             history.close()
 

@@ -7,14 +7,15 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 from runherald.deploy.local_clickhouse import LocalClickHouse
 from runherald.deploy.local_kafka import LocalKafka
 from runherald.sinks.connection import HistoryDatabase
+from runherald.streams.log import open_log
 from tests.drills import post_office, producers
-from tests.drills.books import Books, check_books
+from tests.drills.books import Books, check_books, check_fold
 from tests.drills.embedded_world import MAILER_BATCH, SERVER_FAULTS
 from tests.drills.post_office import REFUSED, PostOffice
 from tests.drills.producers import Producers
@@ -99,13 +100,16 @@ class KafkaWorld:
         assert self._server.stop() == 0, "the server did not stop in order"
         history = HistoryDatabase.open(self._clickhouse.url)
         try:
-            return check_books(
+            books = check_books(
                 self._producers.said(),
                 history,
                 self._post_office.folder,
                 killed_producers=self._producers.killed,
                 mails_again_allowed=self._upsets * MAILER_BATCH + self._post_office.dropped_after,
             )
+            with closing(open_log(self._kafka.url)) as log:
+                check_fold(books, log, history)
+            return books
         finally:
             history.close()
 
