@@ -129,13 +129,17 @@ class JournalFolder:
         path.write_bytes(content)
         return path
 
+    @property
+    def keeps_unsent(self) -> bool:
+        """Whether it keeps events that were refused, or damaged stretches."""
+        return any(self.path.glob("rejected.jsonl")) or any(self.path.glob("damaged-*"))
+
     def discard(self) -> None:
         """Remove the journal after all of it is acknowledged. What was refused or damaged stays, with the head that says whose it is."""
         for _, path in self.segments():
             path.unlink(missing_ok=True)
         (self.path / "acknowledged").unlink(missing_ok=True)
-        kept = any(self.path.glob("rejected.jsonl")) or any(self.path.glob("damaged-*"))
-        if kept:
+        if self.keeps_unsent:
             return
         (self.path / "journal.json").unlink(missing_ok=True)
         (self.path / "owner").unlink(missing_ok=True)
@@ -143,17 +147,18 @@ class JournalFolder:
 
 
 def journal_folders(home: Path) -> Iterator[JournalFolder]:
-    """Go through the journals under a home that have something in them, the oldest first, and those that may not be looked into."""
+    """Go through the journals under a home, the oldest first: those with records, those that may not be looked into, and empty ones, whose
+    owner died while it removed them. Where nothing but refused or damaged events are kept, nobody has anything to do."""
     found = [(_age_key(path / "journal.json"), path) for path in (home / "journals").glob("*~*")]
     for _, path in sorted(found):
         folder = JournalFolder(path)
-        if _may_hold_records(folder):
+        if _is_left(folder):
             yield folder
 
 
-def _may_hold_records(folder: JournalFolder) -> bool:
+def _is_left(folder: JournalFolder) -> bool:
     try:
-        return (folder.path / "journal.json").is_file() and bool(folder.segments())
+        return (folder.path / "journal.json").is_file() and (bool(folder.segments()) or not folder.keeps_unsent)
     except PermissionError:
         return True
 

@@ -98,6 +98,14 @@ def test_a_journal_whose_owner_sends_the_last_of_it_just_now_is_nobodys_trouble(
     assert caplog.records == []
 
 
+def test_what_is_left_of_a_journal_whose_owner_died_removing_it_is_removed(bench: Bench) -> None:
+    bench.dead("run-1", producer="dead")
+    (bench.home / "journals" / "run-1~dead" / f"{0:020d}.seg").unlink()
+    bench.shipper.step()
+    bench.shipper.step()
+    assert list((bench.home / "journals").iterdir()) == []
+
+
 def test_journals_that_may_not_be_looked_into_are_named_by_sync_and_left_by_others(caplog: pytest.LogCaptureFixture) -> None:
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
