@@ -23,6 +23,7 @@ BENCHMARKS: Mapping[str, str] = MappingProxyType(
         "logging": "logging_cost.figures",
         "server": "server.figures",
         "embedded": "embedded_stream.figures",
+        "reads": "history_reads.figures",
         "faust-points": "faust_stream.points",
         "faust-events": "faust_stream.events",
     }
