@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import signal
 import subprocess
@@ -10,10 +11,11 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import uuid4
 
 import pytest
+from aiokafka import AIOKafkaProducer
 
 from runherald.records import Outgoing, TopicPartition
 from runherald.streams.kafka_log import KafkaLog
@@ -155,7 +157,7 @@ class Rig:
         deadline = time.monotonic() + seconds
         while not done():
             logs = "\n".join(self.said(worker)[-2_000:] for worker in self.workers)
-            assert time.monotonic() < deadline, f"did not come about in time; the workers said:\n{logs}"
+            assert time.monotonic() < deadline, f"did not come about in time; {len(self.stored())} stored; the workers said:\n{logs}"
             time.sleep(0.1)
 
     def close(self) -> None:
@@ -290,6 +292,27 @@ def test_processors_run_in_processes_of_their_own_and_one_that_ends_takes_the_ot
     assert "the others are stopped" in rig.said(failing)
     for name in names:
         rig.check_nothing_skipped(name)
+
+
+@pytest.mark.parametrize("codec", ["gzip", "lz4", "snappy", "zstd"])
+def test_a_worker_reads_what_producers_compress(rig: Rig, codec: str) -> None:
+    asyncio.run(send_compressed(rig, codec))
+    rig.start()
+    rig.wait_for_all()
+    rig.wait_for_commit()
+
+
+async def send_compressed(rig: Rig, codec: str) -> None:
+    """Send what compresses well, as SDKs with that codec at hand do."""
+    producer: Any = AIOKafkaProducer(bootstrap_servers=bootstrap_servers(rig.url), compression_type=codec, linger_ms=100)
+    await producer.start()
+    try:
+        for number in range(50):
+            await producer.send(rig.topic, str(number).rjust(200, "0").encode(), f"run-{number % 23}".encode())
+        await producer.flush()
+    finally:
+        await producer.stop()
+    rig.sent = 50
 
 
 def test_no_kafka_is_said_in_one_line(tmp_path: Path) -> None:
