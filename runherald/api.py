@@ -195,7 +195,7 @@ class QueryAnswer(Struct, frozen=True, kw_only=True):
 
 
 class PartitionStatus(Struct, frozen=True, kw_only=True):
-    """How far a processor is in a partition. `lag` counts records."""
+    """How far a processor is in a partition. `lag` counts records; `oldest_time` is when the first of them was appended."""
 
     processor: str
     topic: str
@@ -203,6 +203,40 @@ class PartitionStatus(Struct, frozen=True, kw_only=True):
     committed: int
     end: int
     lag: int
+    oldest_time: datetime | None = None
+
+
+class ProcessorStatus(Struct, frozen=True, kw_only=True):
+    """How far a processor is in a topic: sums over its partitions, and the age of the oldest record that it has not processed."""
+
+    processor: str
+    topic: str
+    partitions: int
+    committed: int
+    end: int
+    lag: int
+    oldest_time: datetime | None = None
+    age_seconds: float = 0.0
+
+
+class NoticeBalance(Struct, frozen=True, kw_only=True):
+    """Whether each notice that was decided is one that the mailer knows.
+
+    Attributes:
+        decided: all that were decided, those included that were suppressed.
+        under_way: known to one side alone, for less than a minute.
+        missing: decided, and for longer than a minute not known to the mailer.
+        undecided: known to the mailer, and for longer than a minute not decided.
+        difference: missing and undecided; zero when nothing is lost.
+        oldest_pending_time: when the oldest that still waits for its end was decided.
+    """
+
+    decided: int = 0
+    under_way: int = 0
+    missing: int = 0
+    undecided: int = 0
+    difference: int = 0
+    oldest_pending_time: datetime | None = None
 
 
 class ServerStatus(Struct, frozen=True, kw_only=True):
@@ -216,6 +250,8 @@ class ServerStatus(Struct, frozen=True, kw_only=True):
     dead_letters: int = 0
     letters: list[LetterCount] = []
     stops: list[ProcessorStop] = []
+    processors: list[ProcessorStatus] = []
+    balance: NoticeBalance = NoticeBalance()
 
 
 class ApiError(Struct, frozen=True, kw_only=True):

@@ -31,6 +31,8 @@ from runherald.studio.pages import Pages
 from runherald.studio.parts import ServerParts
 from runherald.studio.positions import Positions
 from runherald.studio.reads import Reads
+from runherald.studio.server_status import BoundedStatus
+from runherald.studio.status_page import StatusPage
 from runherald.studio.telemetry import RequestTimes, Telemetry
 from runherald.studio.user_queries import UserQueries
 from runherald.studio.writes import Writes
@@ -39,21 +41,25 @@ logger = logging.getLogger(__name__)
 
 _WRITERS = 16
 _READERS = 8
+_WATCHERS = 4
 
 
 def make_app(parts: ServerParts) -> Starlette:
     """Return the application. `parts.live.close()` ends its streams; call it when the server is to stop.
 
-    Intake, reads and users' queries have threads of their own: slow reads never delay what is being written, nor queries the pages.
+    Intake, reads, users' queries and figures have threads of their own: slow reads never delay what is being written, nor queries the
+    pages, and figures are there when all else waits.
     """
-    writing, reading = Blocking(_WRITERS), Blocking(_READERS)
-    telemetry = Telemetry(parts.status, parts.live.count)
+    writing, reading, watching = Blocking(_WRITERS), Blocking(_READERS), Blocking(_WATCHERS)
+    known = BoundedStatus(parts.status, parts.status_wait)
+    telemetry = Telemetry(known, parts.live.count, parts.health, parts.clock)
     positions = Positions(parts.log, reading, wait_seconds=parts.position_wait)
     writes = Writes(parts, writing, positions, CancelRequests(parts.reader, reading, positions), telemetry)
     queries = UserQueries(parts.guard)
-    reads = Reads(parts, reading, positions, telemetry, queries)
+    reads = Reads(parts, reading, positions, queries)
     pages = Pages(parts, reading, reads, writes, queries)
     letters = DeadLetterCalls(parts, reading, positions, pages.render)
+    status = StatusPage(known, telemetry, watching, pages.render, lag_seconds=parts.lag_seconds)
     look = LiveLook(parts.live, parts.reader, reading, interval=parts.live_interval)
 
     @contextlib.asynccontextmanager
@@ -63,6 +69,7 @@ def make_app(parts: ServerParts) -> Starlette:
             yield
         finally:
             parts.live.close()
+            known.close()
             looking.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await looking
@@ -82,7 +89,7 @@ def make_app(parts: ServerParts) -> Starlette:
         Exception: answer_fault,
     }
     return Starlette(
-        routes=[*letters.routes(), *_routes(parts, reads, writes, pages)],
+        routes=[*letters.routes(), *status.routes(), *_routes(parts, reads, writes, pages)],
         middleware=[
             Middleware(SafeHeaders),
             Middleware(RequestTimes, telemetry=telemetry),
@@ -113,7 +120,6 @@ def _routes(parts: ServerParts, reads: Reads, writes: Writes, pages: Pages) -> l
         Route(f"{API}/status", reads.show_status),
         Route(f"{API}/live", follow),
         Route("/healthz", reads.show_health),
-        Route("/metrics", reads.show_telemetry),
         Route("/", pages.runs),
         Route("/runs/{run_id}", pages.run),
         Route("/runs/{run_id}/charts", pages.charts),

@@ -15,7 +15,6 @@ from runherald.studio.answers import RETRY_AFTER, json_answer
 from runherald.studio.blocking import Blocking
 from runherald.studio.parts import ServerParts
 from runherald.studio.positions import Positions
-from runherald.studio.telemetry import CONTENT_TYPE, Telemetry
 from runherald.studio.user_queries import UserQueries
 from runherald.studio.writes import no_run, read_struct
 
@@ -23,13 +22,12 @@ from runherald.studio.writes import no_run, read_struct
 class Reads:
     """Answers from history."""
 
-    def __init__(self, parts: ServerParts, blocking: Blocking, positions: Positions, telemetry: Telemetry, queries: UserQueries) -> None:
+    def __init__(self, parts: ServerParts, blocking: Blocking, positions: Positions, queries: UserQueries) -> None:
         self._parts = parts
         self._queries = queries
         self._reader = parts.reader
         self._blocking = blocking
         self._positions = positions
-        self._telemetry = telemetry
 
     async def list_runs(self, request: Request) -> Response:
         """Answer a page of runs."""
@@ -98,10 +96,6 @@ class Reads:
         except RunheraldError as error:
             ailment = str(error)
         return PlainTextResponse(ailment, 503, RETRY_AFTER) if ailment else PlainTextResponse("ok")
-
-    async def show_telemetry(self, _: Request) -> Response:
-        """Answer the server's figures."""
-        return Response(await self._blocking(self._telemetry.text), media_type=CONTENT_TYPE)
 
     async def _of_run(self, request: Request, read: Callable[..., Any], **arguments: Any) -> Any:
         """Return what is read of a run; what is empty may be so because there is no such run."""

@@ -2,74 +2,119 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from runherald.api import PartitionStatus, ServerStatus
-from runherald.letters_api import ProcessorStop
+from runherald.clock import Clock, system_clock
+from runherald.errors import RunheraldError
+from runherald.letters_api import LetterCount, ProcessorStop
 from runherald.sinks.dead_letters import DeadLetterReader
-from runherald.sinks.queries import HistoryReader
+from runherald.sinks.notice_balance import Notices
 from runherald.streams.limited_processor import remedy
-from runherald.streams.log import Log, group_of
+from runherald.studio.bounded import Bounded
+from runherald.studio.processor_lag import LogLag, processor_statuses
+
+
+class HistoryStatus(Struct, frozen=True):
+    """What history says about the pipeline."""
+
+    letters: list[LetterCount]
+    stops: list[ProcessorStop]
+    notices: Notices
+
+
+class KnownStatus(Struct, frozen=True):
+    """The status as far as it is known, and why the rest is not: by `log` and `history`, the parts that do not answer."""
+
+    status: ServerStatus
+    faults: dict[str, str]
 
 
 class LogStatus:
-    """Tells the status of processors that read this log, here or in other processes; blocks.
-
-    `processors` maps a processor's name to its topics; `log_url` and `history_url` are shown to people, so they hold no password.
-    """
+    """Tells the status; blocks. `log_url` and `history_url` are shown to people, so they hold no password."""
 
     def __init__(
         self,
-        log: Log,
-        reader: HistoryReader,
+        lag: LogLag,
         letters: DeadLetterReader,
-        processors: Mapping[str, tuple[str, ...]],
+        notices: Callable[[], Notices],
         *,
         version: str,
         log_url: str,
         history_url: str,
+        clock: Clock = system_clock,
     ) -> None:
-        self._log = log
-        self._reader = reader
+        self._lag = lag
         self._letters = letters
-        self._processors = processors
+        self._notices = notices
         self._version = version
         self._log_url = log_url
         self._history_url = history_url
+        self._clock = clock
 
     def __call__(self) -> ServerStatus:
-        """Return the status now."""
-        topics = sorted({topic for own in self._processors.values() for topic in own})
-        begins, ends = self._log.begin_offsets(topics), self._log.end_offsets(topics)
-        partitions = []
-        for name, own in self._processors.items():
-            # Without a commit a group begins at what is kept.
-            committed = {**begins, **self._log.committed(group_of(name), own)}
-            for at, end in sorted(ends.items()):
-                if at.topic in own:
-                    partitions.append(
-                        PartitionStatus(
-                            processor=name,
-                            topic=at.topic,
-                            partition=at.partition,
-                            committed=committed[at],
-                            end=end,
-                            lag=max(0, end - committed[at]),
-                        )
-                    )
-        letters = self._letters.counts()
-        return ServerStatus(
-            version=self._version,
-            log=self._log_url,
-            history=self._history_url,
-            partitions=partitions,
-            notices=self._reader.notice_balance(),
-            dead_letters=sum(count.open for count in letters),
-            letters=letters,
-            stops=standing(self._letters.stops(), partitions),
-        )
+        """Return the status now.
+
+        Raises:
+            Unreachable: log or history does not answer.
+        """
+        return joined(self.of_log(), self.of_history())
+
+    def of_log(self) -> ServerStatus:
+        """Return what the log alone says."""
+        partitions = self._lag()
+        return replace(self.of_nothing(), partitions=partitions, processors=processor_statuses(partitions, self._clock()))
+
+    def of_history(self) -> HistoryStatus:
+        """Return what history says."""
+        return HistoryStatus(self._letters.counts(), self._letters.stops(), self._notices())
+
+    def of_nothing(self) -> ServerStatus:
+        """Return what is known when neither log nor history answers."""
+        return ServerStatus(version=self._version, log=self._log_url, history=self._history_url, partitions=[])
+
+
+class BoundedStatus:
+    """Tells as much of the status as is known within some seconds: who looks at figures does so most when something is away."""
+
+    def __init__(self, status: LogStatus, seconds: float = 5.0) -> None:
+        self._nothing = status.of_nothing()
+        self._log = Bounded("log", status.of_log, seconds)
+        self._history = Bounded("history", status.of_history, seconds)
+
+    def __call__(self) -> KnownStatus:
+        """Return what is known; blocks, at most for twice the seconds."""
+        faults: dict[str, str] = {}
+        status = self._nothing
+        try:
+            status = self._log()
+        except RunheraldError as error:
+            faults["log"] = str(error)
+        try:
+            status = joined(status, self._history())
+        except RunheraldError as error:
+            faults["history"] = str(error)
+        return KnownStatus(status, faults)
+
+    def close(self) -> None:
+        """Let go of the threads."""
+        self._log.close()
+        self._history.close()
+
+
+def joined(status: ServerStatus, history: HistoryStatus) -> ServerStatus:
+    """Return what the log says with what history says."""
+    return replace(
+        status,
+        notices=history.notices.states,
+        balance=history.notices.balance,
+        dead_letters=sum(count.open for count in history.letters),
+        letters=history.letters,
+        stops=standing(history.stops, status.partitions),
+    )
 
 
 def standing(stops: Sequence[ProcessorStop], partitions: Collection[PartitionStatus]) -> list[ProcessorStop]:

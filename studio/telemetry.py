@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
@@ -12,9 +12,11 @@ from prometheus_client.registry import Collector
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from runherald.api import ServerStatus
-from runherald.errors import RunheraldError
+from runherald.clock import Clock
+from runherald.streams.health import ProcessorHealth
+from runherald.studio.lag_figures import lag_figures, notice_figures, processor_up
 from runherald.studio.letter_figures import letter_figures
+from runherald.studio.server_status import KnownStatus
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -22,7 +24,13 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 class Telemetry:
     """Counts what the server does; lag, notices and dead letters are read when somebody asks."""
 
-    def __init__(self, status: Callable[[], ServerStatus], live_readers: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        status: Callable[[], KnownStatus],
+        live_readers: Callable[[], float],
+        health: Callable[[], Sequence[ProcessorHealth]],
+        clock: Clock,
+    ) -> None:
         self._registry = CollectorRegistry()
         self.events = Counter("runherald_intake_events", "Events taken.", ["topic"], registry=self._registry)
         self.rejected = Counter("runherald_intake_rejected", "Members of batches that were refused.", registry=self._registry)
@@ -34,7 +42,7 @@ class Telemetry:
             registry=self._registry,
         )
         Gauge("runherald_live_readers", "Open streams of changes.", registry=self._registry).set_function(live_readers)
-        self._registry.register(_Progress(status))
+        self._registry.register(_Progress(status, health, clock))
 
     def text(self) -> bytes:
         """Return all figures; blocks."""
@@ -67,23 +75,22 @@ class RequestTimes:
 
 
 class _Progress(Collector):
-    def __init__(self, status: Callable[[], ServerStatus]) -> None:
+    def __init__(self, status: Callable[[], KnownStatus], health: Callable[[], Sequence[ProcessorHealth]], clock: Clock) -> None:
         self._status = status
+        self._health = health
+        self._clock = clock
 
     def collect(self) -> Iterable[Metric]:
-        up = GaugeMetricFamily("runherald_history_up", "Whether log and history answer.")
-        try:
-            status = self._status()
-        except RunheraldError:
-            # The other figures matter most when history is away.
-            up.add_metric([], 0)
-            return [up]
-        up.add_metric([], 1)
-        lag = GaugeMetricFamily("runherald_processor_lag", "Records not processed yet.", labels=["processor", "topic", "partition"])
-        for one in status.partitions:
-            lag.add_metric([one.processor, one.topic, str(one.partition)], one.lag)
-        notices = GaugeMetricFamily("runherald_notices", "Notices by state.", labels=["state"])
-        for state, count in status.notices.items():
-            notices.add_metric([state], count)
-        dead = GaugeMetricFamily("runherald_dead_letters", "Dead letters that wait for somebody.", value=status.dead_letters)
-        return [up, lag, notices, dead, *letter_figures(status)]
+        known = self._status()
+        for part in ("log", "history"):
+            up = GaugeMetricFamily(f"runherald_{part}_up", f"Whether the {part} answers.")
+            up.add_metric([], part not in known.faults)
+            yield up
+        yield processor_up(self._health())
+        # What is not known has no figure: a zero would say that all is well.
+        if "log" not in known.faults:
+            yield from lag_figures(known.status)
+        if "history" not in known.faults:
+            yield from notice_figures(known.status, self._clock())
+            yield GaugeMetricFamily("runherald_dead_letters", "Dead letters that wait for somebody.", value=known.status.dead_letters)
+            yield from letter_figures(known.status)

@@ -24,6 +24,7 @@ from runherald.sinks.dead_letters import DeadLetterReader
 from runherald.sinks.guard.answer import QueryLimits
 from runherald.sinks.guard.guard import QueryGuard
 from runherald.sinks.migrate import migrate
+from runherald.sinks.notice_balance import NoticeBalanceReader
 from runherald.sinks.queries import HistoryReader
 from runherald.streams.dead_letters import dead_letters_processor
 from runherald.streams.embedded_log import EmbeddedLog
@@ -34,6 +35,7 @@ from runherald.streams.logs import logs_processor
 from runherald.streams.metrics import metrics_processor
 from runherald.studio.app import make_app
 from runherald.studio.parts import ServerParts
+from runherald.studio.processor_lag import LogLag
 from runherald.studio.server_status import LogStatus
 from runherald.topics import DEAD_LETTERS, EVENTS, LOGS, METRICS
 from runherald.wire import CONTENT_TYPE, encode_batch
@@ -66,7 +68,14 @@ class StudioServer:
         self._guard = QueryGuard.open(db, limits=query_limits)
         reader, letters = HistoryReader(db, clock), DeadLetterReader(db)
         topics = {"history": (EVENTS,), "metrics": (METRICS,), "logs": (LOGS,), "dead-letters": (DEAD_LETTERS,)}
-        status = LogStatus(self.log, reader, letters, topics, version="test", log_url="embedded", history_url=db.url_for_humans)
+        status = LogStatus(
+            LogLag(self.log, topics),
+            letters,
+            NoticeBalanceReader(db),
+            version="test",
+            log_url="embedded",
+            history_url=db.url_for_humans,
+        )
         self.parts = ServerParts(
             log=self.log,
             reader=reader,

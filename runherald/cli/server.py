@@ -25,6 +25,7 @@ from runherald.sinks.damaged_parts import DamagedPartsWatch
 from runherald.sinks.dead_letters import DeadLetterReader
 from runherald.sinks.guard.guard import QueryGuard
 from runherald.sinks.migrate import migrate
+from runherald.sinks.notice_balance import NoticeBalanceReader
 from runherald.sinks.queries import HistoryReader
 from runherald.streams.dead_letter_limit import NO_LIMIT
 from runherald.streams.dead_letters import NAME as DEAD_LETTERS_NAME
@@ -34,6 +35,7 @@ from runherald.streams.log import open_log
 from runherald.studio.app import make_app
 from runherald.studio.live import LiveFeed
 from runherald.studio.parts import ServerParts
+from runherald.studio.processor_lag import LogLag
 from runherald.studio.server_status import LogStatus
 from runherald.topics import ALERTS, DEAD_LETTERS, EVENTS, LOGS, METRICS, STATUS
 
@@ -87,15 +89,15 @@ def serve(settings: Settings, *, catch_mail: bool) -> int:
             trial=LetterTrial(made),
             guard=guard,
             status=LogStatus(
-                log,
-                reader,
+                LogLag(log, _TOPICS),
                 letters,
-                _TOPICS,
+                NoticeBalanceReader(history),
                 version=version("runherald"),
                 log_url=settings.log,
                 history_url=history.url_for_humans if settings.history != "embedded" else settings.history,
             ),
             ailment=lambda: _ailment(runner),
+            health=runner.health,
             live=live,
             token=settings.token,
             mail_folder=mails,

@@ -107,5 +107,8 @@
   for (const log of document.querySelectorAll("pre.log, pre.trace")) log.scrollTop = log.scrollHeight;
   tick();
   setInterval(tick, 1000);
+  // Figures change without a run.
+  const every = Number(document.querySelector("[data-every]")?.dataset.every);
+  if (every) setInterval(() => { if (!document.hidden) later(0); }, every * 1000);
   if (document.querySelector("[data-live]")) follow();
 })();

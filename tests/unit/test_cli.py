@@ -23,6 +23,7 @@ from runherald.api import (
     Intake,
     LogLineView,
     MetricSeries,
+    NoticeBalance,
     PartitionStatus,
     QueryAnswer,
     Rejected,
@@ -34,6 +35,7 @@ from runherald.api import (
 from runherald.cli.main import COMMANDS, build_parser, main
 from runherald.events import DebugInfo, ErrorEnvelope, Evidence, PathStep, RootError
 from runherald.status import Status
+from runherald.studio.processor_lag import processor_statuses
 from tests.unit.canned_api import CannedApi, canned_api
 
 START = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -336,13 +338,31 @@ def test_a_query_from_the_standard_input(api: CannedApi, monkeypatch: pytest.Mon
 
 def test_the_servers_status(api: CannedApi, capsys: Output) -> None:
     parts = [
-        PartitionStatus(processor="history", topic="runherald.events", partition=number, committed=10, end=12, lag=2) for number in (0, 1)
+        PartitionStatus(processor="history", topic="runherald.events", partition=number, committed=10, end=12, lag=2, oldest_time=START)
+        for number in (0, 1)
     ]
-    api.answer("/status", ServerStatus(version="1", log="embedded", history="embedded", partitions=parts, notices={"accepted": 3}))
+    status = ServerStatus(
+        version="1",
+        log="embedded",
+        history="embedded",
+        partitions=parts,
+        notices={"accepted": 3},
+        processors=processor_statuses(parts, START + timedelta(seconds=75)),
+        balance=NoticeBalance(decided=5, missing=2, difference=2),
+    )
+    api.answer("/status", status)
     assert main(["status", "-o", "table"]) == 0
     out = capsys.readouterr().out
     assert "notices       3 accepted" in out
-    assert out.splitlines()[-1].split() == ["history", "runherald.events", "2", "20", "24", "4"]
+    assert "balance       5 decided, DIFFERENCE 2: 2 missing, 0 never decided" in out
+    assert out.splitlines()[-1].split() == ["history", "runherald.events", "2", "20", "24", "4", "1m", "15s"]
+    assert main(["status", "-o", "table", "--partitions"]) == 0
+    rows = [line.split()[:6] for line in capsys.readouterr().out.splitlines()[-2:]]
+    assert rows == [["history", "runherald.events", str(number), "10", "12", "2"] for number in (0, 1)]
+    assert main(["status", "-o", "json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [part["partition"] for part in told["partitions"]] == [0, 1]
+    assert told["processors"][0]["age_seconds"] == 75
 
 
 @pytest.mark.parametrize(
