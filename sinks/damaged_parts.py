@@ -39,11 +39,17 @@ def heal_tables(history: HistoryDatabase) -> list[str]:
     return damaged
 
 
+def set_aside(history: HistoryDatabase) -> dict[str, int]:
+    """Return how many parts of which tables could not be read when they were attached: rows may be missing."""
+    return {str(table): int(count) for table, count in history.client().query(_SET_ASIDE).result_rows}
+
+
 def say_what_is_set_aside(history: HistoryDatabase) -> None:
-    """Log which tables have parts that could not be read when the engine started: rows may be missing."""
-    for table, count in history.client().query(_SET_ASIDE).result_rows:
+    """Log what is set aside, and what to do."""
+    for table, count in set_aside(history).items():
         logger.warning(
-            "history parts set aside table=%s parts=%d: they could not be read; `runherald rebuild --diff` says whether rows are missing",
+            "history parts set aside table=%s parts=%d: they could not be read; `runherald rebuild --diff` says whether rows are missing, "
+            "`runherald rebuild` makes them again from the log",
             table,
             count,
         )

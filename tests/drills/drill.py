@@ -84,6 +84,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         faults = schedule(options.seed, options.minutes * 60, kinds, every=options.every)
         print(f"seed {options.seed}, {len(faults)} faults of {len(kinds)} kinds, everything in {folder}", flush=True)
         books = run_drill(world, faults, say=lambda line: print(line, flush=True), bound=600.0)
+    for table, parts in getattr(world, "rebuilt", {}).items():
+        print(f"rebuilt: {table}, of which the full disk had damaged {parts} parts")
     struck = Counter(fault.kind for fault in faults)
     print("struck: " + ", ".join(f"{count} {kind}" for kind, count in sorted(struck.items())))
     for line in lines(books):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from contextlib import closing
 from pathlib import Path
 
 from runherald.settings import Settings
 from runherald.sinks.connection import HistoryDatabase
+from runherald.sinks.damaged_parts import set_aside
 from runherald.streams.log import open_log
 from tests.drills import post_office, producers
 from tests.drills.books import Books, check_books, check_fold
@@ -33,6 +36,7 @@ class EmbeddedWorld:
 
     Attributes:
         kinds: the faults that it can be struck with here.
+        rebuilt: the tables that a full disk had damaged, and how many parts of them: they were made again from the log.
     """
 
     def __init__(self, folder: Path, ports: tuple[int, int], *, count: int = 3, rate: float = 400.0, seed: int = 1) -> None:
@@ -48,6 +52,7 @@ class EmbeddedWorld:
         }
         self._producers = Producers(folder, [environment], count=count, rate=rate, seed=seed)
         self._kills = 0
+        self.rebuilt: dict[str, int] = {}
         self.kinds: tuple[str, ...] = KINDS
 
     def strike(self, fault: Fault) -> None:
@@ -84,7 +89,23 @@ class EmbeddedWorld:
         self._post_office.heal()
         self._producers.finish(bound)
         self._producers.sync()
+        self._rebuild_if_damaged()
         wait_for_rest(self._server.query, self._producers.said(), bound)
+
+    def _rebuild_if_damaged(self) -> None:
+        """Do what the server's log asks for when a full disk has damaged history: make it again from the log."""
+        assert self._server.stop() == 0, "the server did not stop in order"
+        history = HistoryDatabase.open(f"chdb://{self._server.data}/history", database=Settings().database)
+        try:
+            damaged = set_aside(history)
+        finally:
+            history.close()
+        if damaged:
+            self.rebuilt = damaged
+            command = [sys.executable, "-m", "runherald", "rebuild", "--data", str(self._server.data)]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=1_200, check=False)
+            assert done.returncode == 0, f"rebuild ended with status {done.returncode}: {done.stderr[-2000:]}"
+        self._server.start()
 
     def books(self) -> Books:
         """Stop the server and check the books."""
