@@ -50,7 +50,7 @@ class ServerProcess:
         """Whether it was started, and not stopped here since."""
         return self._process is not None
 
-    def signal(self, number: signal.Signals) -> None:
+    def send(self, number: signal.Signals) -> None:
         """Send it a signal."""
         assert self._process is not None
         self._process.send_signal(number)

@@ -66,9 +66,9 @@ class EmbeddedWorld:
                 assert self._server.stop() == 0, "the server did not stop in order"
                 self._server.start()
             case "server-freeze":
-                self._server.signal(signal.SIGSTOP)
+                self._server.send(signal.SIGSTOP)
                 time.sleep(fault.lasts)
-                self._server.signal(signal.SIGCONT)
+                self._server.send(signal.SIGCONT)
             case "journal-disk-full" | "log-disk-full":
                 disk = self._home_disk if fault.kind == "journal-disk-full" else self._data_disk
                 disk.fill()

@@ -122,9 +122,9 @@ class KafkaWorld:
                 assert self._server.stop() == 0, "the server did not stop in order"
                 self._server.start()
             case _:
-                self._server.signal(signal.SIGSTOP)
+                self._server.send(signal.SIGSTOP)
                 time.sleep(fault.lasts)
-                self._server.signal(signal.SIGCONT)
+                self._server.send(signal.SIGCONT)
 
     def _strike_worker(self, fault: Fault) -> None:
         index = int(fault.draw * len(self._workers))
