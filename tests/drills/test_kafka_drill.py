@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -17,13 +18,14 @@ pytestmark = pytest.mark.kafka
 
 @pytest.mark.timeout(600)
 def test_the_books_of_an_installation_balance_after_every_kind_of_fault(tmp_path: Path) -> None:
-    world = KafkaWorld(tmp_path, (free_port(), free_port()), count=4, rate=60.0, seed=1)
-    try:
-        with world:
-            faults = schedule(1, 2.0 * (len(world.kinds) + 1), world.kinds, every=2.0, longest=2.0)
-            books = run_drill(world, faults, say=print, bound=180.0)
-    except KafkaUnavailable as error:
-        missing(f"no Kafka: {error}")
+    with ExitStack() as stack:
+        try:
+            world = stack.enter_context(KafkaWorld(tmp_path, (free_port(), free_port()), count=4, rate=60.0, seed=1))
+        except KafkaUnavailable as error:
+            missing(f"no Kafka: {error}")
+            return
+        faults = schedule(1, 2.0 * (len(world.kinds) + 1), world.kinds, every=2.0, longest=2.0)
+        books = run_drill(world, faults, say=print, bound=180.0)
     assert books.calls > 2_000, "hardly anything was logged"
     assert books.lost == []
     assert books.doubled == []

@@ -304,7 +304,7 @@ def test_a_worker_reads_what_producers_compress(rig: Rig, codec: str) -> None:
 
 async def send_compressed(rig: Rig, codec: str) -> None:
     """Send what compresses well, as SDKs with that codec at hand do."""
-    producer: Any = AIOKafkaProducer(bootstrap_servers=bootstrap_servers(rig.url), compression_type=codec, linger_ms=100)
+    producer: Any = AIOKafkaProducer(bootstrap_servers=",".join(bootstrap_servers(rig.url)), compression_type=codec, linger_ms=100)
     await producer.start()
     try:
         for number in range(50):
