@@ -40,7 +40,16 @@ class _Policy(EmailPolicy):
 
 
 # Seven bits only, so that no server on the way needs an extension.
-_POLICY = _Policy(linesep="\r\n", cte_type="7bit", header_factory=_Registry())
+POLICY = _Policy(linesep="\r\n", cte_type="7bit", header_factory=_Registry())
+
+
+def templates() -> tuple[Environment, Environment]:
+    """Return the templates of mails: for plain text, and for HTML."""
+    loader = PackageLoader("runherald.alerts")
+    # Not looked at again: asking the disk about each template would be a fifth of a mail's time.
+    options: dict[str, Any] = {"undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True, "auto_reload": False}
+    text = Environment(loader=loader, autoescape=False, **options)  # noqa: S701 (plain text)
+    return text, Environment(loader=loader, autoescape=True, **options)
 
 
 class Composer:
@@ -60,11 +69,7 @@ class Composer:
         self._domain = domain_of(sender)
         self._public_url = public_url.rstrip("/")
         self._unsubscribe_url = unsubscribe_url.rstrip("/")
-        loader = PackageLoader("runherald.alerts")
-        # Not looked at again: asking the disk about each template would be a fifth of a mail's time.
-        options: dict[str, Any] = {"undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True, "auto_reload": False}
-        self._text = Environment(loader=loader, autoescape=False, **options)  # noqa: S701 (plain text)
-        self._html = Environment(loader=loader, autoescape=True, **options)
+        self._text, self._html = templates()
 
     def message_id(self, notice_id: str) -> str:
         """Return the Message-ID of a notice, the same at every attempt."""
@@ -77,7 +82,7 @@ class Composer:
     def compose(self, notice: Notice, context: RunContext | None, now: datetime) -> bytes:
         """Return the mail of a notice as bytes for the wire; only the line that says when it was sent depends on `now`."""
         view = mail_view(notice, context, now, public_url=self._public_url)
-        mail = EmailMessage(policy=_POLICY)
+        mail = EmailMessage(policy=POLICY)
         mail["From"] = Address(self._name, addr_spec=self.envelope_sender)
         mail["To"] = Address(addr_spec=to_ascii(notice.recipient))
         mail["Subject"] = one_line(notice.subject)

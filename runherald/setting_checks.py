@@ -109,6 +109,7 @@ CHECKS: Mapping[str, Callable[[Any], str]] = MappingProxyType(
         "mail.max_attempts": _check_number(1, 1_000, "write how often to try"),
         "mail.max_age_hours": _check_number(0.01, 1_000_000, "write hours"),
         "leases.grace_seconds": _check_number(0, 604_800, "write seconds, at most 7 days"),
+        "watch.lag_seconds": _check_number(0, 604_800, "write seconds, at most 7 days, or 0 for never"),
         "lease_seconds": _check_number(0.1, 604_800, "write seconds, at most 7 days"),
     }
 )

@@ -64,6 +64,12 @@ class Leases(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     grace_seconds: float = 600.0
 
 
+class Watch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When the server tells `mail.to` that its own pipeline lags: above an age of `lag_seconds` of what waits; 0 for never."""
+
+    lag_seconds: float = 60.0
+
+
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything that can be set.
 
@@ -99,6 +105,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     rules: tuple[Path, ...] = ()
     mail: Mail = Mail()
     leases: Leases = Leases()
+    watch: Watch = Watch()
     lease_seconds: float = 60.0
 
     def __repr__(self) -> str:
@@ -157,7 +164,7 @@ def _leaves(kind: type[Struct], prefix: str = "") -> Iterator[tuple[str, FieldIn
             yield prefix + field.name, field
 
 
-_TABLES: Mapping[str, type[Struct]] = MappingProxyType({"mail": Mail, "leases": Leases})
+_TABLES: Mapping[str, type[Struct]] = MappingProxyType({"mail": Mail, "leases": Leases, "watch": Watch})
 _LEAVES: Mapping[str, FieldInfo] = MappingProxyType(dict(_leaves(Settings)))
 
 

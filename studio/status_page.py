@@ -45,7 +45,7 @@ class StatusPage:
     async def show(self, _: Request) -> Response:
         """Show as much as is known: the page is looked at when something is away."""
         known = await self._blocking(self._known)
-        return self._render("status.html", status=known.status, faults=known.faults, processors=listed(known.status, self._lag_seconds))
+        return self._render("status.html", server=known.status, faults=known.faults, processors=listed(known.status, self._lag_seconds))
 
     async def show_figures(self, _: Request) -> Response:
         """Answer the figures for Prometheus."""

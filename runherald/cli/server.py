@@ -16,10 +16,14 @@ from types import FrameType
 import uvicorn
 from msgspec.structs import replace
 
+from runherald.alerts.lag_mail import LagComposer
+from runherald.alerts.smtp import NoServer, SmtpTransport
+from runherald.alerts.smtp_address import parse_smtp
 from runherald.cli.parts import check_schema, limited, open_history, processors, rules_of
+from runherald.clock import system_clock
 from runherald.deploy.mail_catcher import MailCatcher
 from runherald.errors import InvalidInput
-from runherald.settings import Settings, without_password
+from runherald.settings import Mail, Settings, without_password
 from runherald.sinks.connection import HistoryDatabase
 from runherald.sinks.damaged_parts import DamagedPartsWatch
 from runherald.sinks.dead_letters import DeadLetterReader
@@ -33,6 +37,7 @@ from runherald.streams.embedded_runner import EmbeddedRunner
 from runherald.streams.letter_trial import LetterTrial
 from runherald.streams.log import open_log
 from runherald.studio.app import make_app
+from runherald.studio.lag_watch import LONGEST_ANSWER, LagWatch, PipelineLook, smtp_sender
 from runherald.studio.live import LiveFeed
 from runherald.studio.parts import ServerParts
 from runherald.studio.processor_lag import LogLag
@@ -43,6 +48,9 @@ logger = logging.getLogger(__name__)
 
 ABOUT = "server.json"
 """File in the data folder that says where a server answers, while it does."""
+
+WATCHED = "watch.json"
+"""File in the data folder that says what the operator was told of."""
 
 _TOPICS = {
     "history": (EVENTS,),
@@ -82,29 +90,35 @@ def serve(settings: Settings, *, catch_mail: bool) -> int:
         letters = DeadLetterReader(history)
         live = LiveFeed()
         guard = stack.enter_context(closing(QueryGuard.open(history, settings.query_history)))
+        status = LogStatus(
+            LogLag(log, _TOPICS),
+            letters,
+            NoticeBalanceReader(history),
+            version=version("runherald"),
+            log_url=settings.log,
+            history_url=history.url_for_humans if settings.history != "embedded" else settings.history,
+        )
         parts = ServerParts(
             log=log,
             reader=reader,
             letters=letters,
             trial=LetterTrial(made),
             guard=guard,
-            status=LogStatus(
-                LogLag(log, _TOPICS),
-                letters,
-                NoticeBalanceReader(history),
-                version=version("runherald"),
-                log_url=settings.log,
-                history_url=history.url_for_humans if settings.history != "embedded" else settings.history,
-            ),
+            status=status,
             ailment=lambda: _ailment(runner),
             health=runner.health,
             live=live,
+            lag_seconds=settings.watch.lag_seconds,
             token=settings.token,
             mail_folder=mails,
             public_url=public_url,
         )
         runner.start()
         stack.callback(runner.stop)
+        if settings.watch.lag_seconds:
+            watch = _lag_watch(settings, status, reader, mail=mail, public_url=public_url)
+            watch.start()
+            stack.callback(watch.stop)
         server = _Server(
             uvicorn.Config(
                 make_app(parts), log_config=None, access_log=False, timeout_graceful_shutdown=_GRACE_SECONDS, timeout_keep_alive=60
@@ -167,6 +181,20 @@ def _ready_history(settings: Settings) -> HistoryDatabase:
         history.close()
         raise
     return history
+
+
+def _lag_watch(settings: Settings, status: LogStatus, reader: HistoryReader, *, mail: Mail, public_url: str) -> LagWatch:
+    limit = settings.watch.lag_seconds
+    smtp = parse_smtp(mail.smtp) if mail.smtp else None
+    composer = LagComposer(mail.sender, public_url=public_url, limit=limit)
+    return LagWatch(
+        PipelineLook(status.of_log, reader.check, system_clock, seconds=min(LONGEST_ANSWER, limit)),
+        composer,
+        smtp_sender(lambda: SmtpTransport(smtp, timeout=mail.timeout_seconds) if smtp else NoServer(), composer.envelope_sender),
+        settings.data / WATCHED,
+        limit=limit,
+        recipients=mail.to,
+    )
 
 
 def _ailment(runner: EmbeddedRunner) -> str:

@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import fields
 
 from runherald.cli.main import build_parser
-from runherald.settings import Leases, Mail, Settings, load_settings
+from runherald.settings import Leases, Mail, Settings, Watch, load_settings
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("deploy/*.md")])
@@ -43,8 +43,9 @@ def test_the_scripts_of_the_readme_are_python() -> None:
 
 def test_every_setting_stands_in_the_table() -> None:
     told = set(re.findall(r"^\| `([\w.]+)` \|", SETTINGS, re.M))
-    keys = {field.name for field in fields(Settings)} - {"mail", "leases"}
+    keys = {field.name for field in fields(Settings)} - {"mail", "leases", "watch"}
     keys |= {f"mail.{field.name}" for field in fields(Mail)} | {f"leases.{field.name}" for field in fields(Leases)}
+    keys |= {f"watch.{field.name}" for field in fields(Watch)}
     assert told == keys
 
 
