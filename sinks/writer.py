@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from hashlib import sha256
 from typing import Any, cast
@@ -37,7 +37,7 @@ from runherald.records import TopicPartition
 from runherald.sinks.connection import HistoryDatabase
 from runherald.sinks.errors import classify
 from runherald.sinks.retry import Retry
-from runherald.sinks.rows import BadRecord, Range
+from runherald.sinks.rows import BadRecord, Column, Range
 from runherald.sinks.shares import Share, by_table, halves, joined
 
 logger = logging.getLogger(__name__)
@@ -121,17 +121,18 @@ class TableWriter:
         return []
 
     def _insert_now(self, shares: Sequence[Share]) -> None:
+        self._insert_columns(shares[0].rows.table, joined([share.rows for share in shares]), [share.span for share in shares])
+
+    def _insert_columns(self, table: str, columns: Mapping[str, Column], spans: Sequence[str]) -> None:
         client = self._db.client()
-        table = shares[0].rows.table
         types = self._column_types(client, table)
-        columns = joined([share.rows for share in shares])
         client.insert(
             table,
             cast("list[Sequence[Any]]", list(columns.values())),  # arrays are taken as well
             column_names=list(columns),
-            column_types=[types[name] for name in columns],
+            column_types=[types[name] for name in columns],  # else each insert begins with a query for them
             column_oriented=True,
-            settings={**_SETTINGS, "insert_deduplication_token": self._token(table, [share.span for share in shares])},
+            settings={**_SETTINGS, "insert_deduplication_token": self._token(table, spans)},
         )
 
     def _token(self, table: str, spans: Sequence[str]) -> str:
@@ -153,18 +154,18 @@ class TableWriter:
             await self._retry.until_done(_LEDGER, partial(self._confirm_now, ranges, now))
 
     def _confirm_now(self, ranges: Sequence[Range], now: int) -> None:
-        self._db.client().insert(
-            _LEDGER,
-            list(self._ledger_rows(ranges, now)),
-            column_names=["processor", "topic", "partition", "first", "last", "rows", "dead", "writer", "written_time"],
-            settings={**_SETTINGS, "insert_deduplication_token": self._token(_LEDGER, [done.span for done in ranges])},
-        )
-
-    def _ledger_rows(self, ranges: Sequence[Range], now: int) -> Iterator[tuple[object, ...]]:
-        for done in ranges:
-            count = sum(len(rows) for rows in done.tables)
-            topic, number = done.partition.topic, done.partition.partition
-            yield (self._processor, topic, number, done.first, done.last, count, done.dead, self._writer, now)
+        rows: dict[str, Column] = {
+            "processor": [self._processor] * len(ranges),
+            "topic": [done.partition.topic for done in ranges],
+            "partition": [done.partition.partition for done in ranges],
+            "first": [done.first for done in ranges],
+            "last": [done.last for done in ranges],
+            "rows": [sum(len(rows) for rows in done.tables) for done in ranges],
+            "dead": [done.dead for done in ranges],
+            "writer": [self._writer] * len(ranges),
+            "written_time": [now] * len(ranges),
+        }
+        self._insert_columns(_LEDGER, rows, [done.span for done in ranges])
 
     def _read_watermarks(self) -> dict[TopicPartition, int]:
         rows = self._db.client().query(

@@ -151,6 +151,8 @@ def _rejected_row(record: Record, rejection: Rejection, data: AmlRunStatusChange
 
 def _param_rows(record: Record, before: RunState | None, after: RunState) -> Iterator[Row]:
     known = before.params if before else {}
+    if known is after.params:
+        return  # as after most events
     for key, value in after.params.items():
         if known.get(key) != value:
             yield (after.workspace, key, after.run_id, value, _number(value), record.offset + 1, *_place(record))
@@ -159,6 +161,8 @@ def _param_rows(record: Record, before: RunState | None, after: RunState) -> Ite
 def _tag_rows(record: Record, before: RunState | None, after: RunState) -> Iterator[Row]:
     known = before.header.tags if before else {}
     tags = after.header.tags
+    if known is tags:
+        return
     version = record.offset + 1
     for key, value in tags.items():
         if key not in known or known[key] != value:

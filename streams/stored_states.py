@@ -21,8 +21,10 @@ RunKey = tuple[str, str]
 _QUERY = """
 SELECT run_id, state, version FROM run_state FINAL WHERE workspace = {workspace:String} AND run_id IN {run_ids:Array(String)}
 """
-# A run id has up to 256 characters, the parameters of a query travel in its address, and the shortest limit on that is 64 KiB.
-_RUNS_A_QUERY = 200
+_LONGEST_QUERY = 48_000
+"""Characters of a query's run ids: parameters travel in the address, and the shortest limit on that is 64 KiB."""
+_AROUND_ID = 9
+"""Two quotes and a comma, as the address writes them. What an id itself has needs no escape."""
 
 
 class Held(Struct, frozen=True):
@@ -56,6 +58,13 @@ class StoredStates:
 
 def _queries(runs: Collection[RunKey]) -> Iterator[tuple[str, list[str]]]:
     for workspace, keys in groupby(sorted(runs), key=itemgetter(0)):
-        run_ids = [run_id for _, run_id in keys]
-        for start in range(0, len(run_ids), _RUNS_A_QUERY):
-            yield workspace, run_ids[start : start + _RUNS_A_QUERY]
+        run_ids: list[str] = []
+        length = 0
+        for _, run_id in keys:
+            more = len(run_id) + _AROUND_ID
+            if length + more > _LONGEST_QUERY:
+                yield workspace, run_ids
+                run_ids, length = [], 0
+            run_ids.append(run_id)
+            length += more
+        yield workspace, run_ids
