@@ -46,7 +46,7 @@ BATCH = 64
 """How many notices are attempted together: what history knows of their runs is read for all of them at once."""
 
 WAIT_SECONDS = 0.05
-WAITS = 12
+WAITS = 20
 """How soon, and how often in one call, what waits for history is asked for again."""
 
 DONE_IDS = 20_000

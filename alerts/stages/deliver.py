@@ -24,8 +24,11 @@ BUSY_SECONDS = 0.25
 SHORTEST_WAIT = timedelta(seconds=0.15)
 """From the decision; what was logged with the end of a run is stored in about that time."""
 
-LONGEST_WAIT = timedelta(seconds=0.5)
-"""From the decision, however late history is."""
+LONGEST_WAIT = timedelta(seconds=1)
+CROWDED_WAIT = timedelta(seconds=0.25)
+FEW = 4
+"""From the decision, however late history is: a few mails are better late by a moment than short of a run's last lines; of many none may
+hold up the others."""
 
 
 class Transport(Protocol):
@@ -82,13 +85,14 @@ class Deliver:
 
     async def _settled(self, notices: Sequence[Notice]) -> Sequence[Notice]:
         now = self._clock()
-        patient = {_key(notice) for notice in notices if may_wait(notice, now)}
+        longest = LONGEST_WAIT if len(notices) <= FEW else CROWDED_WAIT
+        patient = {_key(notice) for notice in notices if may_wait(notice, now, longest)}
         try:
             known = await self._context.revisions(patient) if patient else {}
         except Exception:  # the edge: a mail that waits in vain goes a little later, and that is reported
             logger.exception("history cannot say how far it is mails=%d", len(notices))
             known = {}
-        return [notice for notice in notices if not may_wait(notice, now) or settled(notice, known.get(_key(notice), 0), now)]
+        return [notice for notice in notices if not may_wait(notice, now, longest) or settled(notice, known.get(_key(notice), 0), now)]
 
     async def _deliver(self, notice: Notice, context: RunContext | None, batch: _Batch) -> Tried | None:
         async with self._free:
@@ -142,9 +146,9 @@ class _Batch:
         self._gone |= isinstance(delivery, Failed) and delivery.fault == "connection"
 
 
-def may_wait(notice: Notice, now: datetime) -> bool:
+def may_wait(notice: Notice, now: datetime, longest: timedelta) -> bool:
     """Say whether a mail may still wait for what its run said last: once, not long, and by no clock behind the one that decided."""
-    return not notice.attempts and timedelta() <= now - notice.decided_time < LONGEST_WAIT
+    return not notice.attempts and timedelta() <= now - notice.decided_time < longest
 
 
 def settled(notice: Notice, revision: int, now: datetime) -> bool:

@@ -14,7 +14,7 @@ from runherald.alerts.message import Composer
 from runherald.alerts.outbox import Notice, decided_notices
 from runherald.alerts.rules import builtin_rules
 from runherald.alerts.smtp import Accepted, Delivery, Failed
-from runherald.alerts.stages.deliver import LONGEST_WAIT, SHORTEST_WAIT, Deliver, Tried
+from runherald.alerts.stages.deliver import FEW, LONGEST_WAIT, SHORTEST_WAIT, Deliver, Tried
 from runherald.events import AmlRunStatusChangedEvent, RunHeader, new_event
 from runherald.sinks.run_context import RunContext, RunKey
 from runherald.status import Status
@@ -88,8 +88,9 @@ def stage(
         (2, 0.2, 0, False),  # history does not know of this transition yet
         (None, 0.2, 0, False),  # it did not answer
         (3, 0.1, 0, False),  # the last points may be on their way
-        (2, 0.5, 0, True),
-        (None, 0.5, 0, True),
+        (2, 0.9, 0, False),
+        (2, 1.0, 0, True),
+        (None, 1.0, 0, True),
         (2, 0.2, 1, True),  # failed before, so it has waited
         (2, -3600.0, 0, True),  # decided by a clock that is ahead
     ],
@@ -107,6 +108,13 @@ async def test_a_batch_asks_history_once_and_sends_a_few_side_by_side() -> None:
     assert await deliver.deliver(batch) == [TAKEN] * 12
     assert known.asked == [("load", {f"run-{number}" for number in range(12)})]
     assert lines.most == 4
+
+
+async def test_of_many_mails_none_waits_long() -> None:
+    crowd = [notice(number) for number in range(FEW + 1)]
+    deliver, _ = stage(Lines(), 2, now=NOW + timedelta(seconds=0.3))
+    assert None not in await deliver.deliver(crowd)
+    assert await deliver.deliver(crowd[:FEW]) == [None] * FEW
 
 
 async def test_those_that_wait_leave_the_others_alone_and_are_not_loaded() -> None:

@@ -203,7 +203,7 @@ async def test_what_waits_for_history_is_asked_for_again_and_holds_up_nothing_fo
     await world.turn()
     assert (world.server.asked, world.slept) == (["me"], 0.0)
     await world.turn()
-    assert 0.5 < world.slept < 1.0
+    assert 0.9 < world.slept < 1.5
     assert world.states() == {"early": "pending", "me": "accepted"}
     world.server.waiting.clear()
     await world.turn()
