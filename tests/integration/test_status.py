@@ -50,8 +50,10 @@ def test_what_is_away_is_said_and_the_rest_is_shown(
 
     with StudioServer(history_database, tmp_path / "log", processing=False) as server:
         server.post([Teller("waits").created()])
-        broken = (server.log, "end_offsets") if away == "log" else (server.parts.letters, "counts")
-        monkeypatch.setattr(*broken, break_down)
+        if away == "log":
+            monkeypatch.setattr(server.log, "end_offsets", break_down)
+        else:
+            monkeypatch.setattr(server.parts.letters, "counts", break_down)
         page = server.http.get("/status")
         figures = server.http.get("/metrics").text
         assert page.status_code == 200
