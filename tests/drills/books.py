@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct, field
@@ -56,6 +56,7 @@ class Books(Struct, kw_only=True):
         lost: what history does not have of it, in words.
         doubled: what it has twice.
         wrong: what is otherwise not as it must be.
+        told: what is lost of runs whose process had said that a full disk kept it from the journal, and was killed then.
         again: rows that came twice and are one when read.
         notices: how many ended in each state.
         mails: how many were taken by the mail server.
@@ -68,6 +69,7 @@ class Books(Struct, kw_only=True):
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
     again: int = 0
     notices: Mapping[str, int] = {}
     mails: int = 0
@@ -80,7 +82,13 @@ class Books(Struct, kw_only=True):
 
 
 def check_books(
-    said: Mapping[str, Said], history: HistoryDatabase, mails: Path, *, killed_producers: int, mails_again_allowed: int
+    said: Mapping[str, Said],
+    history: HistoryDatabase,
+    mails: Path,
+    *,
+    killed_producers: int,
+    mails_again_allowed: int,
+    off_disk: Collection[str] = (),
 ) -> Books:
     """Return the books: what is said held against what is stored.
 
@@ -104,18 +112,19 @@ def check_books(
         created, updated, ends = events.get(run_id, (0, 0, 0))
         count, steps, last = points.get(run_id, (0, 0, -1))
         status, tags, parent = states[run_id]
-        _compare(books, f"{run_id} created", created, 1)
-        spare -= _compare(books, f"{run_id} tags", tags, one.tags, spare=0 if one.end else spare)
-        _compare(books, f"{run_id} tag events", updated, tags)
-        spare -= _compare(books, f"{run_id} points", count, one.points, spare=0 if one.end else spare)
+        lost = books.told if run_id in off_disk and not one.end else books.lost
+        _compare(books, lost, f"{run_id} created", created, 1)
+        spare -= _compare(books, lost, f"{run_id} tags", tags, one.tags, spare=0 if one.end else spare)
+        _compare(books, lost, f"{run_id} tag events", updated, tags)
+        spare -= _compare(books, lost, f"{run_id} points", count, one.points, spare=0 if one.end else spare)
         if steps != count or last != count - 1:
             books.doubled.append(f"{run_id} has {count} points of {steps} steps up to {last}")
         if one.end:
-            _compare(books, f"{run_id} ends", ends, 1)
+            _compare(books, lost, f"{run_id} ends", ends, 1)
             if status != one.end:
                 books.wrong.append(f"{run_id} is {status}, and said {one.end}")
         elif ends:
-            spare -= _compare(books, f"{run_id} ends", ends, 0, spare=spare)
+            spare -= _compare(books, lost, f"{run_id} ends", ends, 0, spare=spare)
         if parent != one.parent:
             books.wrong.append(f"{run_id} has the parent {parent!r}, and said {one.parent!r}")
     unsaid = states.keys() - said.keys()
@@ -129,10 +138,10 @@ def check_books(
     return books
 
 
-def _compare(books: Books, what: str, found: int, said: int, *, spare: int = 0) -> int:
+def _compare(books: Books, lost: list[str], what: str, found: int, said: int, *, spare: int = 0) -> int:
     """Note a difference, and return how many more were found than said, when that may be."""
     if found < said:
-        books.lost.append(f"{what}: {found} of {said}")
+        lost.append(f"{what}: {found} of {said}")
     elif found > said + min(spare, 1):
         books.doubled.append(f"{what}: {found} instead of {said}")
     return max(found - said, 0)
@@ -165,7 +174,7 @@ def check_fold(books: Books, log: Log, history: HistoryDatabase) -> None:
 
 def lines(books: Books) -> Iterator[str]:
     """Yield what a person reads of the books: what does not balance, some of each kind, and the figures last."""
-    for name, found in (("lost", books.lost), ("doubled", books.doubled), ("wrong", books.wrong)):
+    for name, found in (("lost", books.lost), ("doubled", books.doubled), ("wrong", books.wrong), ("lost, and said so", books.told)):
         yield from (f"{name}: {each}" for each in _some(found))
     notices = ", ".join(f"{count} {state}" for state, count in sorted(books.notices.items())) or "none"
     yield (

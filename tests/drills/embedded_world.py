@@ -90,7 +90,8 @@ class EmbeddedWorld:
         self._producers.finish(bound)
         self._producers.sync()
         self._rebuild_if_damaged()
-        wait_for_rest(self._server.query, self._producers.said(), bound)
+        said, off_disk = self._producers.said(), self._producers.off_disk()
+        wait_for_rest(self._server.query, {run_id: one for run_id, one in said.items() if one.end or run_id not in off_disk}, bound)
 
     def _rebuild_if_damaged(self) -> None:
         """Do what the server's log asks for when a full disk has damaged history: make it again from the log."""
@@ -118,6 +119,7 @@ class EmbeddedWorld:
                 self._post_office.folder,
                 killed_producers=self._producers.killed,
                 mails_again_allowed=self._kills * MAILER_BATCH + self._post_office.dropped_after,
+                off_disk=self._producers.off_disk(),
             )
             with closing(open_log("embedded", folder=self._server.data)) as log:
                 check_fold(books, log, history)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -73,6 +74,10 @@ class Producers:
     def output(self) -> str:
         """Return what they printed."""
         return (self._folder / "producers.log").read_text()
+
+    def off_disk(self) -> frozenset[str]:
+        """Return the runs of which the SDK said that it could not write them to the journal, and that a kill would lose them."""
+        return frozenset(re.findall(r"journal_not_on_disk path=\S*/([^/~\s]+)~", self.output()))
 
     def said(self) -> Mapping[str, Said]:
         """Return what they said that they logged."""

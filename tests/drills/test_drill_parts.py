@@ -86,6 +86,15 @@ def test_books_tell_what_does_not_balance(
     assert books.balance is (not (lost or doubled or wrong))
 
 
+def test_books_tell_apart_what_the_sdk_said_it_could_not_keep(history_database: HistoryDatabase, tmp_path: Path, told: Teller) -> None:
+    said = {told.run_id: Said(points=9, tags=1)}
+    books = check_books(said, history_database, tmp_path, killed_producers=1, mails_again_allowed=0, off_disk={told.run_id})
+    assert (books.told, books.lost) == (["r1 points: 3 of 9"], [])
+    said[told.run_id].end = "Canceled"
+    books = check_books(said, history_database, tmp_path, killed_producers=1, mails_again_allowed=0, off_disk={told.run_id})
+    assert (books.told, books.lost) == ([], ["r1 points: 3 of 9"])
+
+
 def test_books_miss_a_run_and_see_one_that_nobody_began(history_database: HistoryDatabase, tmp_path: Path, told: Teller) -> None:
     assert books_of(history_database, tmp_path, {told.run_id: RIGHT, "r2": Said()}).lost == ["run r2"]
     assert books_of(history_database, tmp_path, {}).wrong == ["1 runs are there that nobody began, such as r1"]
