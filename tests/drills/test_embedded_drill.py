@@ -1,23 +1,21 @@
-"""The short form of the drill of the embedded server: every kind of fault once, and the books balance."""
+"""The short form of the drill of the embedded server: every kind of fault about once, and the books balance."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.drills.drill import free_port, run_drill
-from tests.drills.embedded_world import EmbeddedWorld
-from tests.drills.schedule import schedule
-
 
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("seed", [3])
-def test_the_books_balance_after_every_kind_of_fault(tmp_path: Path, seed: int) -> None:
-    with EmbeddedWorld(tmp_path, (free_port(), free_port()), count=3, rate=200.0, seed=seed) as world:
-        faults = schedule(seed, 2.0 * (len(world.kinds) + 1), world.kinds, every=2.0, longest=2.0)
-        books = run_drill(world, faults, say=print, bound=120.0)
-    assert books.calls > 2_000, "hardly anything was logged"
-    assert books.lost == []
-    assert books.doubled == []
-    assert books.wrong == []
+def test_the_books_balance_after_every_kind_of_fault(tmp_path: Path) -> None:
+    # In a process of its own, as people run it: the embedded engine opens one folder a process, and the tests have another one open.
+    options = ["--seed", "3", "--minutes", "0.5", "--every", "2", "--rate", "200", "--keep", str(tmp_path)]
+    done = subprocess.run([sys.executable, "-m", "tests.drills.drill", *options], capture_output=True, text=True, timeout=380, check=False)
+    assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+    struck, figures = done.stdout.splitlines()[-2:]
+    for kind in ("server-kill", "server-term", "producer-kill", "smtp-drop-after-data"):
+        assert f" {kind}" in struck
+    assert "0 lost, 0 doubled, 0 wrong" in figures
