@@ -91,7 +91,7 @@ class EmbeddedWorld:
         self._producers.sync()
         self._rebuild_if_damaged()
         said, off_disk = self._producers.said(), self._producers.off_disk()
-        wait_for_rest(self._server.query, {run_id: one for run_id, one in said.items() if one.end or run_id not in off_disk}, bound)
+        wait_for_rest(self._server, {run_id: one for run_id, one in said.items() if one.end or run_id not in off_disk}, bound)
 
     def _rebuild_if_damaged(self) -> None:
         """Do what the server's log asks for when a full disk has damaged history: make it again from the log."""

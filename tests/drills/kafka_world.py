@@ -91,7 +91,7 @@ class KafkaWorld:
         self._revive()
         self._producers.finish(bound)
         self._producers.sync()
-        wait_for_rest(self._server.query, self._producers.said(), bound, meanwhile=self._revive)
+        wait_for_rest(self._server, self._producers.said(), bound, meanwhile=self._revive)
 
     def books(self) -> Books:
         """Stop everything that writes, and check the books."""

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
 from urllib.error import URLError
 
 from tests.drills.ledger import Said
-from tests.server_process import wait_until
+from tests.server_process import ServerProcess, wait_until
 
 QUIET_SECONDS = 3.0
 
 
 def wait_for_rest(
-    query: Callable[[str], list[list[Any]]],
+    server: ServerProcess,
     said: Mapping[str, Said],
     bound: float,
     *,
@@ -31,14 +30,19 @@ def wait_for_rest(
     def count(sql: str) -> int:
         meanwhile()
         try:
-            return int(query(sql)[0][0])
+            return int(server.query(sql)[0][0])
         except (URLError, OSError):
             return 0  # a server that was struck a moment ago
 
-    def notices_rest() -> bool:
-        """Whether no notice is pending, twice in a row: a decision may be on its way to the outbox."""
+    def all_read() -> bool:
+        """Whether all topics are read to their ends and no notice is pending, twice in a row: what one processor publishes another reads."""
         for _ in range(2):
-            if count("SELECT count() FROM notices WHERE state = 'pending'") or not count("SELECT 1"):
+            meanwhile()
+            try:
+                status = server.get("/api/v1/status")
+            except (URLError, OSError):
+                return False
+            if any(each["lag"] for each in status["partitions"]) or status["notices"].get("pending"):
                 return False
             time.sleep(QUIET_SECONDS)
         return True
@@ -46,4 +50,4 @@ def wait_for_rest(
     wait_until(f"{points} points in history", lambda: count("SELECT count() FROM metrics") >= points, bound)
     ended = "SELECT count() FROM runs WHERE status IN ('Completed', 'Failed', 'Canceled')"
     wait_until(f"{ends} ends in history", lambda: count(ended) >= ends, bound)
-    wait_until("the end of every notice", notices_rest, bound)
+    wait_until("every processor at the end of its topics, and no notice pending", all_read, bound)
