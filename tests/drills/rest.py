@@ -35,7 +35,7 @@ def wait_for_rest(
             return 0  # a server that was struck a moment ago
 
     def all_read() -> bool:
-        """Whether all topics are read to their ends and no notice is pending, twice in a row: what one processor publishes another reads."""
+        """Whether all topics are read to the end and no notice is pending, twice in a row: what one processor publishes another reads."""
         for _ in range(2):
             meanwhile()
             try:
