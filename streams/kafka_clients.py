@@ -24,12 +24,13 @@ KafkaError: type[Exception] = _kafka.errors.KafkaError
 TopicAlreadyExistsError: type[Exception] = _kafka.errors.TopicAlreadyExistsError
 UnknownTopicOrPartitionError: type[Exception] = _kafka.errors.UnknownTopicOrPartitionError
 
-NO_COORDINATOR: tuple[type[Exception], ...] = (
+BROKER_CHANGES: tuple[type[Exception], ...] = (
+    _kafka.errors.KafkaConnectionError,
     _kafka.errors.CoordinatorLoadInProgressError,
     _kafka.errors.CoordinatorNotAvailableError,
     _kafka.errors.NotCoordinatorError,
 )
-"""What brokers answer about a group while it has no coordinator: they have just begun, or one has just gone."""
+"""What a question fails with when a broker has just gone, or brokers have just begun: another one knows the answer, now or soon."""
 
 STALE_MEMBER: tuple[type[Exception], ...] = (
     _kafka.errors.CommitFailedError,

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from runherald.errors import Unreachable
 from runherald.records import TopicPartition
 from runherald.streams.errors import UnknownTopic
 from runherald.streams.kafka_clients import (
-    NO_COORDINATOR,
+    BROKER_CHANGES,
     STALE_MEMBER,
     KafkaAdminClient,
     KafkaConsumer,
@@ -22,7 +22,9 @@ from runherald.streams.kafka_clients import (
 )
 
 BOOTSTRAP_SECONDS = 10
-COORDINATOR_PAUSE_SECONDS = 0.2
+PAUSE_SECONDS = 0.2
+
+T = TypeVar("T")
 
 
 class KafkaOffsets:
@@ -51,21 +53,15 @@ class KafkaOffsets:
 
     def begin(self, topics: Collection[str]) -> dict[TopicPartition, int]:
         """Return the offset of the oldest record kept, for each partition."""
-        with self._lock, reaching(self._servers):
-            return _ours(self._reader.beginning_offsets(self._partitions_of(topics)))
+        return self._ask(lambda: _ours(self._reader.beginning_offsets(self._partitions_of(topics))))
 
     def end(self, topics: Collection[str]) -> dict[TopicPartition, int]:
         """Return the offset that the next record gets, for each partition."""
-        with self._lock, reaching(self._servers):
-            return _ours(self._reader.end_offsets(self._partitions_of(topics)))
+        return self._ask(lambda: _ours(self._reader.end_offsets(self._partitions_of(topics))))
 
     def committed(self, group: str, topics: Collection[str]) -> dict[TopicPartition, int]:
-        """Return what the group has committed; partitions without a commit are left out.
-
-        Waits up to ten seconds for the group's coordinator: after a broker began or ended, another has to take its place.
-        """
-        with self._lock, reaching(self._servers):
-            offsets = self._list_offsets(group, self._partitions_of(topics))
+        """Return what the group has committed; partitions without a commit are left out."""
+        offsets: Mapping[Any, Any] = self._ask(lambda: self._admin.list_group_offsets({group: self._partitions_of(topics)})[group])
         return _ours({partition: each.offset for partition, each in offsets.items() if each.offset >= 0})
 
     def check_topics(self, topics: Collection[str]) -> None:
@@ -74,25 +70,24 @@ class KafkaOffsets:
         Raises:
             UnknownTopic: names the first of them, and how topics are made.
         """
-        with self._lock, reaching(self._servers):
-            self._partitions_of(topics)
+        self._ask(lambda: self._partitions_of(topics))
 
     def close(self) -> None:
         """Close the connections."""
         self._reader.close()
         self._admin.close()
 
-    def _list_offsets(self, group: str, partitions: Sequence[Any]) -> Mapping[Any, Any]:
-        deadline = time.monotonic() + BOOTSTRAP_SECONDS
-        while True:
-            try:
-                offsets: Mapping[Any, Any] = self._admin.list_group_offsets({group: partitions})[group]
-            except NO_COORDINATOR:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(COORDINATOR_PAUSE_SECONDS)
-            else:
-                return offsets
+    def _ask(self, question: Callable[[], T]) -> T:
+        """Ask until there is an answer, for ten seconds: of several brokers one may be away, and another has to take its place."""
+        with self._lock, reaching(self._servers):
+            deadline = time.monotonic() + BOOTSTRAP_SECONDS
+            while True:
+                try:
+                    return question()
+                except BROKER_CHANGES:
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(PAUSE_SECONDS)
 
     def _partitions_of(self, topics: Collection[str]) -> list[Any]:
         partitions = []
