@@ -24,7 +24,7 @@ from msgspec import Struct
 from runherald.clock import Clock, system_clock, to_micros
 from runherald.records import Outgoing, Position, TopicPartition
 from runherald.streams.embedded_consumer import EmbeddedConsumer, Tail
-from runherald.streams.embedded_schema import SCHEMA, PartitionRow, open_partitions, position_of
+from runherald.streams.embedded_schema import NewerVersion, PartitionRow, make_tables, open_partitions, position_of
 from runherald.streams.embedded_times import read_times
 from runherald.streams.errors import GroupTaken, LogClosed, LogFull, LogUnusable, UnknownTopic
 from runherald.streams.folder_lock import FolderLock
@@ -82,7 +82,7 @@ class EmbeddedLog:
             self._connection = _open(self._path)
             self._partitions = open_partitions(self._connection, self._topics.values(), partitions)
             self._committed = _load_committed(self._connection)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, NewerVersion) as error:
             self._lock.release()
             raise LogUnusable(f"data: {self._path} cannot be opened as a log ({error})") from error
         self._by_topic = {topic: [row for row in self._partitions.values() if row.topic_partition.topic == topic] for topic in self._topics}
@@ -303,8 +303,8 @@ def _open(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
-        connection.executescript(SCHEMA)
-    except sqlite3.Error:
+        make_tables(connection)
+    except (sqlite3.Error, NewerVersion):
         connection.close()
         raise
     return connection

@@ -17,6 +17,11 @@ from runherald.topics import Topic
 OFFSET_BITS = 40
 """10¹² records in a partition; the bits above hold 8 million partitions."""
 
+VERSION = 1
+"""Of the tables below, kept in the file (`user_version`). A file without one, 0, is of the time before, and has the same tables.
+
+A change that an older version can go on with (a further table, a column with a default) keeps the number."""
+
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS partitions (
     number INTEGER PRIMARY KEY,
@@ -40,6 +45,24 @@ CREATE TABLE IF NOT EXISTS committed (
     PRIMARY KEY (consumer_group, topic, partition)
 ) STRICT, WITHOUT ROWID;
 """
+
+
+class NewerVersion(Exception):  # said as it is caught: by whoever names the file
+    """The file was made by a version of runherald that this one does not follow."""
+
+
+def make_tables(connection: sqlite3.Connection) -> None:
+    """Make the tables that are missing, and mark the file with the version of them.
+
+    Raises:
+        NewerVersion: the file has a newer one; nothing was changed.
+    """
+    (found,) = connection.execute("PRAGMA user_version").fetchone()
+    if found > VERSION:
+        raise NewerVersion(f"it is of version {found}, this program reads up to {VERSION}; use the newer version of runherald again")
+    connection.executescript(SCHEMA)
+    if found < VERSION:
+        connection.execute(f"PRAGMA user_version = {VERSION}")
 
 
 class PartitionRow(Struct, frozen=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -15,9 +15,9 @@ Definitions = Mapping[str, Schema]
 _IGNORED = {"title", "description", "default", "required", "properties", "enum"}
 
 
-def definitions() -> Definitions:
-    """Return the schemas of all payloads and of what they are made of."""
-    _, found = msgspec.json.schema_components(tuple(VERSIONS), ref_template="#/$defs/{name}")
+def definitions(kinds: Iterable[type[msgspec.Struct]] = tuple(VERSIONS)) -> Definitions:
+    """Return the schemas of all payloads, or of other data, and of what they are made of."""
+    _, found = msgspec.json.schema_components(tuple(kinds), ref_template="#/$defs/{name}")
     plain = {name: {key: value for key, value in schema.items() if key != "description"} for name, schema in found.items()}
     return msgspec.json.decode(msgspec.json.encode(plain), type=dict[str, Any])
 
@@ -48,8 +48,18 @@ def _breaks(path: str, old: Schema, new: Schema | None) -> Iterator[str]:
         before, after = old.get(key), new.get(key)
         if isinstance(before, dict) and isinstance(after, dict):
             yield from _breaks(f"{path}.{key}", before, after)
+        elif key == "prefixItems":
+            yield from _breaks_of_array(path, old.get(key, []), new.get(key, []))
         elif before != after and not _is_wider(before, after):
             yield f"{path}: {key} was {before}, is {after}"
+
+
+def _breaks_of_array(path: str, before: list[Schema], after: list[Schema]) -> Iterator[str]:
+    """What is written as an array goes by place: only behind what there was may something stand."""
+    if len(after) < len(before):
+        yield f"{path} has {len(after)} places, had {len(before)}"
+    for place, (old, new) in enumerate(zip(before, after, strict=False)):
+        yield from _breaks(f"{path}[{place}]", old, new)
 
 
 def _is_wider(before: Any, after: Any) -> bool:
