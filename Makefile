@@ -6,7 +6,7 @@ ARGS ?=
 SOURCES := alerts deploy producers sinks streams studio runherald examples benchmarks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format up bench drill docs lock clean
+.PHONY: help demo test check format up bench drill fuzz docs lock clean
 
 help: ## Say what there is
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -47,8 +47,12 @@ bench: .venv/ready ## What there is of benchmarks, side by side with limits and 
 drill: .venv/ready ## The guarantees under a load and a schedule of faults (ARGS="--seed 7 --minutes 30 --faults all")
 	@$(BIN)/python -m tests.drills.drill $(ARGS)
 
+fuzz: .venv/ready ## Whatever reads bytes, with inputs that a fuzzer finds (ARGS="--decoder rules --seconds 180")
+	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[fuzz]'
+	@$(BIN)/python -m tests.fuzz.guided $(ARGS)
+
 lock: ## Resolve the dependencies anew
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes pyproject.toml --upgrade --output-file requirements.lock
 
 clean: ## Take away what was made here
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .demo dist
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz .demo dist

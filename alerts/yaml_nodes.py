@@ -17,6 +17,7 @@ from runherald.durations import parse_duration
 E = TypeVar("E", bound=Enum)
 T = TypeVar("T")
 
+_LONGEST_SHOWN = 60
 _KINDS = {
     "map": "a mapping",
     "seq": "a list",
@@ -59,7 +60,7 @@ class Node:
 
     def fail(self, reason: str) -> NoReturn:
         """Raise `InvalidRule` about this node."""
-        raise InvalidRule(self._path, self.line, f"{self.key}: {reason}" if self.key else reason)
+        raise InvalidRule(self._path, self.line, f"{_shown(self.key)}: {reason}" if self.key else reason)
 
     def mapping(self) -> dict[str, Node]:
         """Return the values by key, each of which stands there once."""
@@ -78,9 +79,10 @@ class Node:
         found = self.mapping()
         for name, node in found.items():
             if name not in keys:
+                shown = _shown(name)
                 near = difflib.get_close_matches(name, keys, n=1, cutoff=0.6)
                 hint = f"did you mean {near[0]!r}? " if near else ""
-                raise InvalidRule(self._path, node.key_line, f"there is no key {name!r}; {hint}the keys are {', '.join(sorted(keys))}")
+                raise InvalidRule(self._path, node.key_line, f"there is no key {shown!r}; {hint}the keys are {', '.join(sorted(keys))}")
         return found
 
     def items(self) -> Iterator[Node]:
@@ -95,7 +97,10 @@ class Node:
         """Return a text. A number or boolean stands for the text that is written."""
         if not isinstance(self._node, yaml.ScalarNode) or self.is_empty:
             self._expected("a text")
-        return str(self._node.value)
+        text = str(self._node.value)
+        if any(0xD800 <= ord(character) <= 0xDFFF for character in text):
+            self.fail("holds half a surrogate pair, which is no character; take it out")
+        return text
 
     def texts(self) -> tuple[str, ...]:
         """Return one text or a list of them, as long as there is one."""
@@ -137,7 +142,7 @@ class Node:
         return str(self._node.tag).rpartition(":")[2]
 
     def _expected(self, what: str) -> NoReturn:
-        self.fail(f"is {_KINDS.get(self._kind, self._kind)}; write {what}")
+        self.fail(f"is {_KINDS.get(self._kind) or _shown(self._kind)}; write {what}")
 
 
 def read_document(path: Path) -> Node | None:
@@ -155,8 +160,13 @@ def read_document(path: Path) -> Node | None:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
         raise InvalidRule(path, line, f"is not YAML: {error.problem}") from None
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, OverflowError):  # the last two for escapes such as "\UFFFFFFFF"
         raise InvalidRule(path, 0, "is not YAML: it holds characters that YAML does not take") from None
     except RecursionError:
         raise InvalidRule(path, 0, "is nested too deep to be rules") from None
     return None if node is None else Node(path, node)
+
+
+def _shown(word: str) -> str:
+    """Return the beginning of a word of the file: a message is no copy of it."""
+    return word if len(word) <= _LONGEST_SHOWN else f"{word[:_LONGEST_SHOWN]}…"

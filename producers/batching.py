@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Literal, NamedTuple, cast
 
-from runherald.clock import from_micros
+import msgspec
+from msgspec import Raw
+from msgspec.structs import replace
+
+from runherald.clock import from_micros, to_micros
 from runherald.errors import InvalidEvent
 from runherald.events import AmlRunMetricEvent, Data, Event, MetricObject, TextPoint, new_event
 from runherald.producers.entries import Entry, Logged, Point, Said, Text, decode_entry, payload_of
@@ -16,6 +21,9 @@ from runherald.producers.values import Nonfinite, nonfinite_name
 MAX_POINTS = 1_000
 MAX_BYTES = 150_000
 """Of a batch's records in the journal: as JSON they stay below what one message may hold, whatever the text."""
+
+_FIRST, _LAST = (to_micros(datetime(year, 1, 1, tzinfo=UTC)) for year in (1, 9999))
+_encode = msgspec.json.Encoder().encode
 
 
 class Unreadable(NamedTuple):
@@ -44,7 +52,7 @@ def to_events(
     size = 0
     for ordinal, payload in records:
         try:
-            entry = decode_entry(payload)
+            entry = _sendable(decode_entry(payload))
             alone = _event(head, ordinal, entry.time, payload_of(entry)) if isinstance(entry, Said) else None
         except InvalidEvent as error:
             _close(batched, open_batch, head)
@@ -66,6 +74,22 @@ def to_events(
 def records_of(event: Event) -> int:
     """Return how many records of the journal an event covers."""
     return event.data.records if isinstance(event.data, AmlRunMetricEvent) else 1
+
+
+def _sendable(entry: Entry) -> Entry:
+    """Return an entry with its logged value as JSON, which no later part need look into.
+
+    Raises:
+        InvalidEvent: no event can be made of it: its time is in no calendar, or its value is none of JSON's.
+    """
+    if not _FIRST <= entry.time <= _LAST:
+        raise InvalidEvent("journal", "a record's time is not between the years 1 and 9998")
+    if not isinstance(entry, Logged):
+        return entry
+    try:
+        return replace(entry, value=Raw(_encode(entry.value)))
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        raise InvalidEvent("journal", "a record's value cannot be written as JSON") from None
 
 
 def _close(batched: Batched, entries: list[tuple[int, Entry]], head: JournalHead) -> None:

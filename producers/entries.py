@@ -67,7 +67,7 @@ def decode_entry(payload: bytes) -> Entry:
     """
     try:
         return _DECODER.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidEvent("journal", f"a record is of no known kind ({error})") from None
 
 

@@ -47,7 +47,10 @@ def unpacked(events: list[Event]) -> list[Entry]:
             number = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}[name] if name else value
             found.append(Point(data.names[series], step, time, number))
         found += [Text(text.name, text.step, text.time, text.text) for text in data.texts]
-        found += [Logged(item.name, item.step, item.time, item.kind, item.value) for item in data.objects]
+        found += [
+            Logged(item.name, item.step, item.time, item.kind, msgspec.json.decode(msgspec.json.encode(item.value)))
+            for item in data.objects
+        ]
     return found
 
 

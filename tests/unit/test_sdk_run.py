@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -133,7 +134,7 @@ def test_texts_rows_tables_and_numbers_that_json_lacks(home: Path, run: Run) -> 
     assert data.texts[0].text == "hello"
     assert data.descriptions == {"note": "a text"}
     assert data.nonfinite == {"0": "NaN"}
-    assert [(item.name, item.kind, item.value) for item in data.objects] == [
+    assert [(item.name, item.kind, msgspec.json.decode(item.value)) for item in data.objects] == [
         ("row", "row", {"x": 1, "y": "Infinity"}),
         ("table", "table", {"a": [1, 2], "b": ["x", "y"]}),
     ]

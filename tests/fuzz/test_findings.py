@@ -1,0 +1,55 @@
+"""What fuzzing found, input by input: each of these once broke its decoder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from runherald.alerts.errors import InvalidRule
+from runherald.alerts.rule_file import read_rules
+from runherald.producers.batching import to_events
+from tests.fuzz.decoders import DECODERS, HEAD
+from tests.fuzz.seeds import ENTRIES
+
+_pack = msgspec.msgpack.encode
+_TABLE = _pack([2, "n", 0, 1, "table", None])[:-1]  # a logged object, without its value
+_RULE = b"rules:\n  - {name: a, status: Failed, receivers: a@example.org, "
+
+FOUND: tuple[tuple[str, str, bytes], ...] = (
+    ("entry", "a time that no calendar has", _pack([0, "loss", 1, 2**62, 0.5])),
+    ("entry", "a time that no calendar has, of an event", _pack([3, "AmlRunEvent", 2**62, b'{"operation": "Updated"}'])),
+    ("entry", "an extension of MessagePack", _pack([2, "n", 0, 1, "table", msgspec.msgpack.Ext(5, b"x")])),
+    ("entry", "a key that JSON does not have: null", _TABLE + b"\x81\xc0\x01"),
+    ("entry", "a key that JSON does not have: a list", _TABLE + b"\x81\x91\x01\x01"),
+    ("entry", "nested deeper than Python goes", _TABLE + b"\x91" * 200_000 + b"\x01"),
+    ("rules", "a character beyond Unicode", b'rules:\n  - name: "\\U00110000"\n'),
+    ("rules", "a character beyond any integer of C", b'rules:\n  - name: "\\UFFFFFFFF"\n'),
+    ("rules", "a version of YAML of 5,000 digits", b"%YAML " + b"1" * 5_000 + b".1\n---\na: 1"),
+    ("rules", "half a surrogate pair in a text", _RULE + b'description: "\\ud800"}'),
+    ("rules", "half a surrogate pair in a condition", _RULE + b'tags: {"\\udfff": "\\ud800"}}'),
+    ("rules", "a tag of 100,000 characters, which the message repeated", b"!<" + b"a" * 100_000 + b"> b"),
+    ("rules", "a key of 100,000 characters, which the message repeated", b"? " + b"a" * 100_000 + b"\n: 1"),
+)
+
+
+@pytest.mark.parametrize(("decoder", "content"), [pytest.param(name, content, id=f"{name}: {what}") for name, what, content in FOUND])
+def test_what_was_found_stays_mended(decoder: str, content: bytes) -> None:
+    DECODERS[decoder](content)
+
+
+def test_a_record_that_cannot_be_sent_costs_itself_alone() -> None:
+    good = ENTRIES[0]
+    for _, _, bad in [each for each in FOUND if each[0] == "entry"]:
+        batched = to_events([(0, good), (1, bad), (2, good)], HEAD)
+        assert [event.sequence for event in batched.events] == [0, 2]
+        assert [each.ordinal for each in batched.unreadable] == [1]
+
+
+@pytest.mark.parametrize("text", [r'"\U00110000"', r'"\ud800"'])
+def test_a_rule_file_of_odd_characters_says_what_is_wrong(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "rules.yaml"
+    path.write_text(f"rules:\n  - name: {text}\n    enabled: false\n")
+    with pytest.raises(InvalidRule, match=r"rules\.yaml.*(characters that YAML does not take|half a surrogate pair)"):
+        read_rules(path)
