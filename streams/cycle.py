@@ -15,7 +15,6 @@ from typing import Protocol
 from msgspec import Struct
 
 from runherald.records import Outgoing, Processor, Record, TopicPartition
-from runherald.streams.dead_letter_limit import DEFAULT_LIMIT, DeadLetterLimit, DeadLetterTally
 
 TICK_SECONDS = 1.0
 """How often a processor is called without records, so that it notices time passing."""
@@ -94,13 +93,11 @@ class Cycle:
         *,
         clock: Monotonic,
         policy: FlushPolicy = DEFAULT_POLICY,
-        limit: DeadLetterLimit = DEFAULT_LIMIT,
     ) -> None:
         self._processor = processor
         self._channel = channel
         self._clock = clock
         self._policy = policy
-        self._tally = DeadLetterTally(limit)
         self._taken = Taken()
         self._offsets: dict[TopicPartition, int] = {}
         self._ticked = clock()
@@ -132,9 +129,7 @@ class Cycle:
 
     async def flush(self) -> None:
         """Make durable what was taken in, publish what that returned, and commit."""
-        outgoing = await self._processor.flush()
-        self._tally.add_late(outgoing)
-        await self._publish(outgoing)
+        await self._publish(await self._processor.flush())
         offsets, self._offsets = self._offsets, {}
         self._taken = Taken(flushed=self._clock())
         if offsets:
@@ -150,8 +145,6 @@ class Cycle:
 
     async def _process(self, records: Sequence[Record]) -> None:
         outgoing = await self._processor.process(records)
-        # Before anything is published: a broken release must not empty a topic into the dead letters.
-        self._tally.add(records, outgoing)
         await self._publish(outgoing)
         for record in records:
             self._offsets[record.topic_partition] = record.offset + 1

@@ -27,8 +27,6 @@ class DeadLetterLimit(Struct, frozen=True):
 
 
 DEFAULT_LIMIT = DeadLetterLimit()
-NO_LIMIT = DeadLetterLimit(consecutive=2**62, window=2**62)
-"""For a runner whose processors hold a limit of their own (`runherald.streams.limited_processor`)."""
 
 
 class Counted(Struct, frozen=True):

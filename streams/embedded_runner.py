@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 
 from runherald.records import Processor
 from runherald.streams.cycle import DEFAULT_POLICY, FlushPolicy, Monotonic
-from runherald.streams.dead_letter_limit import DEFAULT_LIMIT, DeadLetterLimit
 from runherald.streams.health import PartitionLag, ProcessorHealth
 from runherald.streams.lane import BACK_OFF, Lane
 from runherald.streams.log import Log, group_of
@@ -37,14 +36,11 @@ class EmbeddedRunner:
         *,
         clock: Monotonic = time.monotonic,
         policy: FlushPolicy = DEFAULT_POLICY,
-        limit: DeadLetterLimit = DEFAULT_LIMIT,
         back_off: Sequence[float] = BACK_OFF,
     ) -> None:
         self._log = log
         self._clock = clock
-        self._lanes = [
-            Lane(name, factory, log, clock=clock, policy=policy, limit=limit, back_off=back_off) for name, factory in factories.items()
-        ]
+        self._lanes = [Lane(name, factory, log, clock=clock, policy=policy, back_off=back_off) for name, factory in factories.items()]
 
     def start(self) -> None:
         """Start all processors; returns at once."""

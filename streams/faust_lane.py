@@ -10,7 +10,6 @@ from typing import Any
 from runherald.records import Outgoing, Processor, TopicPartition
 from runherald.streams.arrivals import Arrivals
 from runherald.streams.cycle import Cycle, FlushPolicy
-from runherald.streams.dead_letter_limit import DeadLetterLimit
 from runherald.streams.kafka_offsets import KafkaOffsets
 from runherald.streams.log import group_of
 
@@ -18,12 +17,12 @@ from runherald.streams.log import group_of
 class FaustLane:
     """Runs one processor on an app. What the processor raises ends `run`, with nothing acknowledged that was not flushed."""
 
-    def __init__(self, app: Any, processor: Processor, offsets: KafkaOffsets, *, policy: FlushPolicy, limit: DeadLetterLimit) -> None:
+    def __init__(self, app: Any, processor: Processor, offsets: KafkaOffsets, *, policy: FlushPolicy) -> None:
         self._app = app
         self._processor = processor
         self._offsets = offsets
         self._arrivals = Arrivals()
-        self._cycle = Cycle(processor, _FaustChannel(app, self._arrivals), clock=time.monotonic, policy=policy, limit=limit)
+        self._cycle = Cycle(processor, _FaustChannel(app, self._arrivals), clock=time.monotonic, policy=policy)
         # The processor's calls must not overlap, and Faust tells of partitions whenever the group changes.
         self._calling = asyncio.Lock()
         self._stopping = False

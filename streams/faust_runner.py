@@ -19,7 +19,6 @@ from types import FrameType
 
 from runherald.records import Processor
 from runherald.streams.cycle import DEFAULT_POLICY, FlushPolicy
-from runherald.streams.dead_letter_limit import DEFAULT_LIMIT, DeadLetterLimit
 from runherald.streams.faust_app import SESSION_SECONDS
 from runherald.streams.faust_worker import FaustWorker
 from runherald.streams.log import bootstrap_servers
@@ -37,7 +36,6 @@ def run_worker(
     processors: Mapping[str, Callable[[], Processor]],
     *,
     policy: FlushPolicy = DEFAULT_POLICY,
-    limit: DeadLetterLimit = DEFAULT_LIMIT,
     patience: Patience = DEFAULT_PATIENCE,
     stop_seconds: float = STOP_SECONDS,
     session_seconds: float = SESSION_SECONDS,
@@ -58,7 +56,6 @@ def run_worker(
             factory,
             servers,
             policy=policy,
-            limit=limit,
             patience=patience,
             stop_seconds=stop_seconds,
             session_seconds=session_seconds,

@@ -16,7 +16,6 @@ from typing import Any
 from runherald.errors import RunheraldError
 from runherald.records import Processor
 from runherald.streams.cycle import FlushPolicy
-from runherald.streams.dead_letter_limit import DeadLetterLimit
 from runherald.streams.faust_app import make_app
 from runherald.streams.faust_lane import FaustLane
 from runherald.streams.kafka_offsets import KafkaOffsets
@@ -41,7 +40,6 @@ class FaustWorker:
         servers: Sequence[str],
         *,
         policy: FlushPolicy,
-        limit: DeadLetterLimit,
         patience: Patience,
         stop_seconds: float,
         session_seconds: float,
@@ -50,7 +48,6 @@ class FaustWorker:
         self._factory = factory
         self._servers = servers
         self._policy = policy
-        self._limit = limit
         self._patience = patience
         self._stop_seconds = stop_seconds
         self._session_seconds = session_seconds
@@ -82,7 +79,7 @@ class FaustWorker:
                 return
             with tempfile.TemporaryDirectory(prefix="runherald-") as folder:
                 app = make_app(group_of(self._name), self._servers, Path(folder), session_seconds=self._session_seconds)
-                lane = FaustLane(app, processor, offsets, policy=self._policy, limit=self._limit)
+                lane = FaustLane(app, processor, offsets, policy=self._policy)
                 await self._serve(app, lane, offsets, processor.topics, stop)
         finally:
             offsets.close()

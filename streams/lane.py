@@ -14,7 +14,6 @@ from msgspec.structs import replace
 from runherald.errors import RunheraldError
 from runherald.records import Outgoing, Processor, Record, TopicPartition
 from runherald.streams.cycle import Cycle, FlushPolicy, Monotonic
-from runherald.streams.dead_letter_limit import DeadLetterLimit
 from runherald.streams.errors import TooManyDeadLetters
 from runherald.streams.health import ProcessorHealth
 from runherald.streams.log import Consumer, Log, group_of
@@ -43,7 +42,6 @@ class Lane:
         *,
         clock: Monotonic,
         policy: FlushPolicy,
-        limit: DeadLetterLimit,
         back_off: Sequence[float],
     ) -> None:
         self.name = name
@@ -51,7 +49,6 @@ class Lane:
         self._log = log
         self._clock = clock
         self._policy = policy
-        self._limit = limit
         self._back_off = back_off
         self.health = ProcessorHealth(name)
         self.topics: tuple[str, ...] = ()
@@ -112,7 +109,7 @@ class Lane:
         # Of its own: a consumer belongs to one thread, and the loop stays free while it waits for records.
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"runherald-{self.name}-poll") as reader:
             channel = _LogChannel(self._log, reader)
-            cycle = Cycle(processor, channel, clock=self._clock, policy=self._policy, limit=self._limit)
+            cycle = Cycle(processor, channel, clock=self._clock, policy=self._policy)
             members = _Members(cycle, self._log, asyncio.get_running_loop())
             consumer = await channel.read(
                 lambda: self._log.consumer(group_of(self.name), processor.topics, on_assigned=members.assigned, on_revoked=members.revoked)

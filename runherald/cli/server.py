@@ -31,7 +31,6 @@ from runherald.sinks.guard.guard import QueryGuard
 from runherald.sinks.migrate import migrate
 from runherald.sinks.notice_balance import NoticeBalanceReader
 from runherald.sinks.queries import HistoryReader
-from runherald.streams.dead_letter_limit import NO_LIMIT
 from runherald.streams.dead_letters import NAME as DEAD_LETTERS_NAME
 from runherald.streams.embedded_runner import EmbeddedRunner
 from runherald.streams.letter_trial import LetterTrial
@@ -85,7 +84,7 @@ def serve(settings: Settings, *, catch_mail: bool) -> int:
         embedded = settings.log == "embedded" or settings.history == "embedded"
         # Dead letters are the server's: when a worker stops because of them, all its processors do, and somebody has to say so.
         own = made if embedded else {DEAD_LETTERS_NAME: made[DEAD_LETTERS_NAME]}
-        runner = EmbeddedRunner(log, limited(own, lambda: history), limit=NO_LIMIT)
+        runner = EmbeddedRunner(log, limited(own, lambda: history))
         reader = HistoryReader(history)
         letters = DeadLetterReader(history)
         live = LiveFeed()

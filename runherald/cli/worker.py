@@ -24,7 +24,6 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 def run(args: argparse.Namespace) -> int:
     """Run the worker until SIGTERM or Ctrl-C; an exit status that is not 0 says that a processor stopped."""
     from runherald.cli.parts import check_schema, limited, open_history, processors, rules_of
-    from runherald.streams.dead_letter_limit import NO_LIMIT
     from runherald.streams.faust_runner import run_worker
 
     settings = serving.settings_of(args)
@@ -37,4 +36,4 @@ def run(args: argparse.Namespace) -> int:
     # Each processor runs in a process of its own and opens history there.
     made = processors(settings, lambda: open_history(settings), rules, mail=settings.mail, public_url=settings.public_url)
     chosen = limited({name: made[name] for name in names}, lambda: open_history(settings))
-    return run_worker(settings.log, chosen, limit=NO_LIMIT)
+    return run_worker(settings.log, chosen)

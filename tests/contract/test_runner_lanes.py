@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from runherald.clock import system_clock
 from runherald.dead_letters import dead_letter
 from runherald.records import Outgoing, Record, TopicPartition
 from runherald.streams.cycle import FlushPolicy
-from runherald.streams.dead_letter_limit import DeadLetterLimit
+from runherald.streams.dead_letter_limit import DeadLetterLimit, Recalled
 from runherald.streams.embedded_log import EmbeddedLog
 from runherald.streams.embedded_runner import EmbeddedRunner
+from runherald.streams.limited_processor import LimitedProcessor
 from runherald.topics import DEAD_LETTERS, Topic
 
 TOPIC = "runherald.test"
@@ -144,7 +146,13 @@ def test_while_a_processor_waits_for_its_restart_the_runner_is_not_healthy(log: 
 
 
 def test_too_many_dead_letters_stop_the_processor_for_good(log: EmbeddedLog) -> None:
-    runner = EmbeddedRunner(log, {"p": lambda: Burying("p", [])}, policy=POLICY, limit=DeadLetterLimit(consecutive=50))
+    async def recall(_partitions: Collection[TopicPartition]) -> Recalled:
+        return Recalled()
+
+    def factory() -> LimitedProcessor:
+        return LimitedProcessor(Burying("p", []), recall, system_clock, limit=DeadLetterLimit(consecutive=50))
+
+    runner = EmbeddedRunner(log, {"p": factory}, policy=POLICY)
     send(log, 200)
     runner.start()
     until(lambda: runner.health()[0].state == "failed")

@@ -10,7 +10,7 @@ import pytest
 from runherald.dead_letters import Stopped, dead_letter, read_letter
 from runherald.records import Outgoing, Record, TopicPartition
 from runherald.streams.cycle import Cycle, FlushPolicy
-from runherald.streams.dead_letter_limit import NO_LIMIT, Counted, DeadLetterLimit, DeadLetterTally, Recalled
+from runherald.streams.dead_letter_limit import Counted, DeadLetterLimit, DeadLetterTally, Recalled
 from runherald.streams.errors import TooManyDeadLetters
 from runherald.streams.limited_processor import LimitedProcessor
 from runherald.topics import DEAD_LETTERS
@@ -79,7 +79,7 @@ async def started(processor: Picky, *counted: Counted, allowed: int = 0) -> tupl
 
     channel = Channel()
     subject = LimitedProcessor(processor, recall, lambda: NOW, limit=LIMIT)
-    cycle = Cycle(subject, channel, clock=lambda: 0.0, policy=FlushPolicy(records=1_000), limit=NO_LIMIT)
+    cycle = Cycle(subject, channel, clock=lambda: 0.0, policy=FlushPolicy(records=1_000))
     await cycle.assigned({HERE: 1_000})
     return cycle, channel
 

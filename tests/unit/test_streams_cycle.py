@@ -9,7 +9,7 @@ import pytest
 from runherald.dead_letters import dead_letter
 from runherald.records import Outgoing, Record, TopicPartition
 from runherald.streams.cycle import Cycle, FlushPolicy, Taken, flush_due
-from runherald.streams.dead_letter_limit import DEFAULT_LIMIT, DeadLetterLimit, DeadLetterTally
+from runherald.streams.dead_letter_limit import DeadLetterLimit, DeadLetterTally
 from runherald.streams.errors import TooManyDeadLetters
 
 ZERO = TopicPartition("t", 0)
@@ -26,11 +26,10 @@ class Scripted:
     name = "scripted"
     topics: tuple[str, ...] = ("t",)
 
-    def __init__(self, *, fails: str = "", letters: bool = False) -> None:
+    def __init__(self, *, fails: str = "") -> None:
         self.calls: list[str] = []
         self.committed: dict[TopicPartition, int] = {}
         self._fails = fails
-        self._letters = letters
 
     def note(self, call: str) -> None:
         if call.startswith(self._fails) and self._fails:
@@ -45,8 +44,6 @@ class Scripted:
 
     async def process(self, records: Sequence[Record]) -> Sequence[Outgoing]:
         self.note(f"process {len(records)}")
-        if self._letters:
-            return [dead_letter(each, processor=self.name, reason="no") for each in records]
         return [Outgoing("out", each.key, each.value) for each in records]
 
     async def flush(self) -> Sequence[Outgoing]:
@@ -71,8 +68,8 @@ class Time:
         return self.now
 
 
-def cycle_of(scripted: Scripted, time: Time, policy: FlushPolicy | None = None, limit: DeadLetterLimit = DEFAULT_LIMIT) -> Cycle:
-    return Cycle(scripted, scripted, clock=time, policy=policy or FlushPolicy(records=3, age=10), limit=limit)
+def cycle_of(scripted: Scripted, time: Time, policy: FlushPolicy | None = None) -> Cycle:
+    return Cycle(scripted, scripted, clock=time, policy=policy or FlushPolicy(records=3, age=10))
 
 
 async def test_effects_come_in_their_order() -> None:
@@ -159,15 +156,6 @@ async def test_a_flush_without_records_commits_nothing() -> None:
     scripted = Scripted()
     await cycle_of(scripted, Time()).flush()
     assert scripted.calls == ["flush", "publish late 1"]
-
-
-async def test_dead_letters_above_the_limit_are_not_published() -> None:
-    scripted = Scripted(letters=True)
-    cycle = cycle_of(scripted, Time(), FlushPolicy(records=100), DeadLetterLimit(consecutive=5))
-    await cycle.take([record(offset) for offset in range(4)])
-    with pytest.raises(TooManyDeadLetters, match="5 records one after another could not be taken, up to t/0 offset 4"):
-        await cycle.take([record(4)])
-    assert scripted.calls.count("publish runherald.dead-letters 1") == 0
 
 
 def test_a_good_record_ends_a_row_of_bad_ones_and_the_share_still_counts() -> None:
