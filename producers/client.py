@@ -90,26 +90,43 @@ class ApiClient:
         parent: str = "",
         root_only: bool = False,
         tag: str = "",
+        life: str = "",
         cursor: str = "",
         limit: int = 100,
     ) -> RunPage:
-        """Return a page of runs, newest first; `tag` is `key` or `key=value`, `cursor` the `next` of the page before."""
+        """Return a page of runs, newest first.
+
+        `tag` is `key` or `key=value`; `life` is Active, which counts when it is not said, Archived, Deleted or all; `cursor` is the
+        `next` of the page before.
+        """
         parameters = {
             "experiment": experiment,
             "status": status,
             "parent": parent,
             "root_only": "true" if root_only else "",
             "tag": tag,
+            "life": life,
             "cursor": cursor,
             "limit": str(limit),
         }
         return self._get("/runs", RunPage, parameters)
 
-    def runs(self, *, experiment: str = "", status: str = "", root_only: bool = False, tag: str = "") -> Iterator[RunView]:
+    def runs(
+        self, *, experiment: str = "", status: str = "", parent: str = "", root_only: bool = False, tag: str = "", life: str = ""
+    ) -> Iterator[RunView]:
         """Go through all runs, newest first, page by page."""
         cursor = ""
         while True:
-            page = self.list_runs(experiment=experiment, status=status, root_only=root_only, tag=tag, cursor=cursor, limit=200)
+            page = self.list_runs(
+                experiment=experiment,
+                status=status,
+                parent=parent,
+                root_only=root_only,
+                tag=tag,
+                life=life,
+                cursor=cursor,
+                limit=200,
+            )
             yield from page.runs
             cursor = page.next
             if not cursor:

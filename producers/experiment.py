@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import builtins
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
+from urllib.parse import quote
 
+from runherald.api import RunView
+from runherald.clock import system_clock
 from runherald.errors import InvalidEvent, InvalidInput
 from runherald.identifiers import new_run_id
+from runherald.limits import DEFAULT_LIMITS
 from runherald.producers import arguments
+from runherald.producers.errors import NotFound, Unsupported
+from runherald.producers.experiment_record import ExperimentRecord, record_id
 from runherald.producers.origin import check_lease, new_header
-from runherald.producers.run_views import Matching
+from runherald.producers.run_views import Matching, Wanted
+from runherald.producers.sql_questions import experiments
 from runherald.validation import check_experiment_name
 
-from .run import Run
+from .run import Run, run_of
 
 if TYPE_CHECKING:
     from .workspace import Workspace
 
+VIEW_TYPES = ("ActiveOnly", "ArchivedOnly", "All")
+
 
 class Experiment:
     """An experiment of a workspace. It comes into being with its first run.
+
+    What is said of the experiment itself (`tag`, `archive`) stands in the journal when the call returns, as with a run.
 
     Raises:
         InvalidInput: the name cannot be taken: 1 to 255 characters, of which the first is a letter or digit.
@@ -38,6 +51,66 @@ class Experiment:
             raise InvalidInput(str(error)) from None
         self._workspace = workspace
         self._name = name
+        self._what = f"experiment {name!r}"
+        self._record = ExperimentRecord(workspace.session, workspace=workspace.name, experiment=name)
+        self._known: RunView | None = None
+
+    @staticmethod
+    def list(
+        workspace: Workspace,
+        experiment_name: str | None = None,
+        view_type: str = "ActiveOnly",
+        tags: Wanted = None,
+    ) -> builtins.list[Experiment]:
+        """Return the experiments of a workspace, by name: those that are active, `ArchivedOnly`, or `All`; perhaps of one name, or with
+        tags (a key, or keys with values that must be there).
+
+        Raises:
+            InvalidInput: the view type is another one.
+        """
+        if view_type not in VIEW_TYPES:
+            raise InvalidInput(f"view_type: is none of {', '.join(VIEW_TYPES)}")
+        wanted = Matching(tags=tags)
+        found = []
+        for row in experiments(workspace.session.reader(), workspace.name):
+            if experiment_name not in (None, row.name) or (view_type != "All" and bool(row.archived_time) != (view_type == "ArchivedOnly")):
+                continue
+            experiment = Experiment(workspace, row.name)
+            if tags is None or wanted.matches_tags(experiment.tags):
+                found.append(experiment)
+        return found
+
+    @staticmethod
+    def delete(workspace: Workspace, experiment_id: str) -> None:
+        """Delete an experiment that has no runs.
+
+        Raises:
+            InvalidInput: it has runs, which are kept; archive it.
+            NotFound: there is none of that id.
+        """
+        for row in experiments(workspace.session.reader(), workspace.name):
+            if record_id(workspace.name, row.name) != experiment_id:
+                continue
+            if row.runs:
+                raise InvalidInput(f"experiment {row.name!r}: has {row.runs} runs, and history is kept; call archive() to hide it")
+            return  # what has no runs is not there
+        raise NotFound(f"experiment_id: the workspace {workspace.name!r} has none of that id; see Experiment.list")
+
+    @staticmethod
+    def from_directory(path: str, auth: object = None) -> NoReturn:
+        """Say how to come by the experiment of a folder."""
+        del path, auth
+        raise Unsupported("Experiment.from_directory: folders belong to no experiment; call Experiment(Workspace.from_config(path), name)")
+
+    @classmethod
+    def get_docs_url(cls) -> NoReturn:
+        """Say where the documentation is."""
+        raise Unsupported("Experiment.get_docs_url: the documentation has no address; call help(Experiment), or read docs/sdk-members.md")
+
+    @property
+    def id(self) -> str:
+        """The experiment's id, made of its workspace and name."""
+        return self._record.id
 
     @property
     def name(self) -> str:
@@ -48,6 +121,75 @@ class Experiment:
     def workspace(self) -> Workspace:
         """The workspace that it is in."""
         return self._workspace
+
+    @property
+    def workspace_object(self) -> Workspace:
+        """The workspace that it is in: its older name."""
+        return self._workspace
+
+    @property
+    def archived_time(self) -> datetime | None:
+        """Since when the experiment is archived; None while it is active."""
+        view = self._read()
+        return datetime.fromisoformat(text) if view and (text := view.params.get("archived_time", "")) else None
+
+    @property
+    def tags(self) -> dict[str, str | None]:
+        """The experiment's own tags as this object knows them; `refresh` asks the server again."""
+        view = self._read()
+        return dict(view.tags) if view else {}
+
+    def tag(self, key: str, value: object = None) -> None:
+        """Set a tag of the experiment; without a value it is a flag.
+
+        Raises:
+            InvalidInput: key or value cannot be taken.
+        """
+        self.set_tags({arguments.tag_key(self._what, key): value})
+
+    def set_tags(self, tags: Mapping[str, object]) -> None:
+        """Set tags of the experiment; others stay. Raises what `tag` does."""
+        texts = arguments.tags(self._what, tags)
+        if self._known is not None and len({**self._known.tags, **texts}) > DEFAULT_LIMITS.tags:
+            raise InvalidInput(f"{self._what}: tags: there would be more than {DEFAULT_LIMITS.tags} of them; remove some with remove_tags")
+        self._record.say(tags=texts)
+        self._known = None
+
+    def remove_tags(self, tags: str | Sequence[str]) -> None:
+        """Remove tags of the experiment by their keys."""
+        self._record.say(tags_removed=arguments.tag_keys(self._what, tags))
+        self._known = None
+
+    def archive(self) -> None:
+        """Hide the experiment from `Experiment.list`. Its runs stay where they are, and may go on."""
+        self._record.say(archived_time=system_clock().isoformat())
+        self._known = None
+
+    def reactivate(self, new_name: str | None = None) -> None:
+        """Show the experiment in `Experiment.list` again.
+
+        Raises:
+            InvalidInput: a new name is given; an experiment keeps its name.
+        """
+        if new_name is not None:
+            raise InvalidInput(f"{self._what}: new_name: an experiment keeps its name; call reactivate() without one")
+        self._record.say(archived_time="")
+        self._known = None
+
+    def refresh(self) -> None:
+        """Forget what is known of tags and archiving: it is read again when it is asked for."""
+        self._known = None
+
+    def get_portal_url(self) -> str:
+        """Return the address of the page with the experiment's runs."""
+        return f"{self._workspace.session.client.url}/?experiment={quote(self._name, safe='')}"
+
+    def submit(self, config: object, tags: Mapping[str, object] | None = None, **kwargs: object) -> NoReturn:
+        """Say how to run a script."""
+        del config, tags, kwargs
+        raise Unsupported(
+            f"{self._what}: submit: there is no compute to submit to yet; run the script itself, and begin its run with start_logging()"
+        )
 
     def start_logging(
         self,
@@ -62,7 +204,7 @@ class Experiment:
         """Begin a run in this process, and return it Running.
 
         `lease_seconds` (ours): how long it may be silent before it counts as not responding; RUNHERALD_LEASE_SECONDS when not given.
-        azureml-core's `outputs` and `snapshot_directory` are taken; files come later.
+        azureml-core's `outputs` and `snapshot_directory` are taken and mean nothing: keep files with `Run.upload_folder`.
 
         Raises:
             InvalidInput: a name, id or tag cannot be taken, or an argument is unknown.
@@ -88,9 +230,13 @@ class Experiment:
         description: str | None = None,
         tags: Mapping[str, object] = MappingProxyType({}),
         lease_seconds: float | None = None,
+        kind: type[Run] = Run,
     ) -> Run:
-        """Begin a run, perhaps below another (ours; what `start_logging` and `Run.child_run` share). Raises what `start_logging` does."""
-        run = Run(
+        """Begin a run, perhaps below another (ours; what `start_logging` and `Run.child_run` share). Raises what `start_logging` does.
+
+        `kind`: the class of the object.
+        """
+        run = kind(
             self,
             new_run_id() if run_id is None else run_id,
             _parent=parent,
@@ -111,16 +257,25 @@ class Experiment:
     def get_runs(
         self,
         type: str | None = None,
-        tags: str | Mapping[str, object] | None = None,
-        properties: str | Mapping[str, object] | None = None,
+        tags: Wanted = None,
+        properties: Wanted = None,
         include_children: bool = False,
     ) -> Iterator[Run]:
         """Go through the runs, newest first; `tags` and `properties` are a key, or keys with values that must be there."""
-        matching = Matching(tags=tags, properties=properties, run_type=type)
+        return self.matching_runs(Matching(tags=tags, properties=properties, run_type=type), include_children=include_children)
+
+    def matching_runs(self, wanted: Matching, *, include_children: bool) -> Iterator[Run]:
+        """Go through the runs that are wanted, newest first (ours; what `get_runs` and `Run.list` share)."""
         client = self._workspace.session.reader()
-        for view in client.runs(experiment=self._name, root_only=not include_children):
-            if view.workspace == self._workspace.name and matching.matches(view):
-                yield Run(self, view.run_id, _view=view)
+        views = client.runs(experiment=self._name, status=wanted.status or "", root_only=not include_children, tag=wanted.tag_parameter)
+        for view in views:
+            if view.workspace == self._workspace.name and wanted.matches(view):
+                yield run_of(self, view)
 
     def __repr__(self) -> str:
         return f"Experiment(Name: {self._name}, Workspace: {self._workspace.name})"
+
+    def _read(self) -> RunView | None:
+        if self._known is None:
+            self._known = self._record.read()
+        return self._known

@@ -12,7 +12,7 @@ _NONFINITE = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float(
 
 def metrics_of(series: Iterable[MetricSeries]) -> dict[str, Any]:
     """Return name to value: what was logged once is a scalar, what was logged several times a list in order; rows and tables are
-    dictionaries of columns, of which those with one row hold scalars."""
+    dictionaries of columns, of which those with one row hold scalars; charts and images are dictionaries as they were logged."""
     tables: dict[str, dict[str, list[Any]]] = {}
     items: dict[str, list[tuple[int, int, Any]]] = {}
     for one in series:
@@ -23,7 +23,8 @@ def metrics_of(series: Iterable[MetricSeries]) -> dict[str, Any]:
             plain = _number(value) if one.kind == "scalar" else value
             items.setdefault(one.name, []).extend((step, time, item) for item in (plain if one.kind == "list" else [plain]))
     lists = {name: [value for _, _, value in sorted(logged, key=_order)] for name, logged in items.items()}
-    return {name: _unwrap(value) for name, value in {**lists, **tables}.items()}
+    columns = {name: {column: _unwrap(cells) for column, cells in table.items()} for name, table in tables.items()}
+    return {**{name: _unwrap(values) for name, values in lists.items()}, **columns}
 
 
 def _order(logged: tuple[int, int, Any]) -> tuple[int, int]:
@@ -53,7 +54,5 @@ def _listed_cell(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _unwrap(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _unwrap(column) for name, column in value.items()}
-    return value[0] if isinstance(value, list) and len(value) == 1 else value
+def _unwrap(values: list[Any]) -> Any:
+    return values[0] if len(values) == 1 else values

@@ -12,6 +12,8 @@ from runherald.producers.journal import Journal
 from runherald.producers.outbox import Outbox
 
 BEATS_A_LEASE = 3
+GIVEN = -1
+"""In place of the next step of a metric whose steps are the caller's: they are given for all of its values, or for none."""
 _TOO_LATE = 4_102_444_800_000_000
 """The year 2100, in microseconds since 1970: no event of then is taken."""
 
@@ -21,7 +23,7 @@ class Recorder:
     it, whatever the clock does.
 
     Args:
-        steps: the next step of each metric's name; shared by the recorders that a Run has one after the other.
+        steps: the next step of each metric's name, or GIVEN; shared by the recorders that a Run has one after the other.
         lease_seconds: a heartbeat is journalled three times a lease, while the network takes them; none when it is 0.
         micros: the time in microseconds since 1970.
     """
@@ -51,13 +53,18 @@ class Recorder:
             outbox.beat = self.beat
 
     def log(self, name: str, value: float | str, step: int | None = None, description: str = "") -> None:
-        """Record a number or text; without a step, at the one after the greatest of the name so far."""
+        """Record a number or text; without a step, at the next one of the name."""
         with self._lock:
             following = self._steps.get(name, 0)
             if step is None:
+                if following == GIVEN:
+                    raise self._mixed(name)
                 step = following
-            if step >= following:
                 self._steps[name] = step + 1
+            elif following > 0:
+                raise self._mixed(name)
+            else:
+                self._steps[name] = GIVEN
             now = self._micros()
             if not self._last_time < now < _TOO_LATE:
                 now = self._last_time + 1
@@ -70,9 +77,11 @@ class Recorder:
                 self.journal.append(encode_entry(Point(name, step, now, value, description)))
 
     def log_object(self, name: str, kind: str, value: object, description: str = "") -> None:
-        """Record a row, table or list, at the step after the greatest of the name so far."""
+        """Record a row, table or list, at the next step of the name."""
         with self._lock:
             step = self._steps.get(name, 0)
+            if step == GIVEN:
+                raise self._mixed(name)
             self._steps[name] = step + 1
             self._append(encode_entry(Logged(name, step, self._now(), kind, value, description)))
 
@@ -113,6 +122,12 @@ class Recorder:
         now = self._micros()
         self._last_time = now if self._last_time < now < _TOO_LATE else self._last_time + 1
         return self._last_time
+
+    def _mixed(self, name: str) -> InvalidInput:
+        before = "with a step before" if self._steps[name] == GIVEN else "without a step before"
+        return InvalidInput(
+            f"run {self.journal.head.run_id}: metric {name!r}: was logged {before}; pass a step with all of its values, or with none"
+        )
 
     def _ended(self) -> InvalidInput:
         return InvalidInput(f"run {self.journal.head.run_id}: the run has ended; nothing more is taken")

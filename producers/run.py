@@ -1,42 +1,45 @@
 """A run, as azureml-core's `Run`: names, parameters and behaviour are its own, so that a script needs one changed import.
 
-Calls that log return when the record stands in the journal: they never wait for the network and never raise for it. Calls that read wait
-until all that this process said is sent, and raise `Unreachable` when it cannot be. Members marked "ours" are not in azureml-core.
+`Run` is one class in five parts: what it is (`run_identity`), what it logs (`run_logging`), how it ends (`run_ending`), what is read back
+(`run_reading`), its files (`run_files`); here, how to come by one, and its family. Members marked "ours" are not in azureml-core;
+`docs/sdk-members.md` says of each that is what it does here.
 """
 
 from __future__ import annotations
 
-import os
-import sys
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self, SupportsIndex
-
-from msgspec.structs import replace
+import builtins
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from runherald.api import RunView
-from runherald.errors import Unreachable
+from runherald.errors import InvalidInput, Unreachable
 from runherald.events import RunHeader
-from runherald.producers import arguments
-from runherald.producers.failure import Failure, failure_of, failure_of_exception, is_success
-from runherald.producers.health import Health
-from runherald.producers.journal_roots import root_in_journal
-from runherald.producers.logged import metrics_of
-from runherald.producers.origin import host_evidence
-from runherald.producers.run_views import Matching, details_of, view_of
-from runherald.producers.run_writer import RunWriter
-from runherald.producers.waiting import wait_until_done
-from runherald.status import Cause, Status
+from runherald.producers.journal_headers import header_in_journal
+from runherald.producers.run_views import Matching, Wanted, details_of, view_of
+
+from .azure_only import AzureOnly
+from .run_ending import RunEnding
+from .run_files import RunFiles
+from .run_identity import RunIdentity
+from .run_logging import RunLogging
+from .run_reading import RunReading
 
 if TYPE_CHECKING:
     from .experiment import Experiment
     from .workspace import Workspace
 
-END_SECONDS = 10.0
-"""How long the end of a run waits for its last events to be sent, so that short scripts deliver."""
+MAX_CHILDREN_AT_ONCE = 100
+CHILD_NUMBER_TAG = "azureml.batch_child_number"
+_UNDER_WAY = ("Queued", "Running")
+
+RunFactory = Callable[["Experiment", RunView], "Run"]
+
+_factories: dict[str, RunFactory] = {}
+"""What makes the object of a run that is read, by the run's type."""
 
 
-class Run:
+class Run(RunLogging, RunEnding, RunReading, RunFiles, AzureOnly):
     """A run of an experiment. `Run(experiment, run_id)` attaches to one that exists; `Experiment.start_logging` begins one.
 
     Used in a `with` statement, the run completes when the block ends, and fails with the exception that leaves it. `SystemExit` with
@@ -58,25 +61,8 @@ class Run:
         _lease_seconds: float = 0.0,
         **kwargs: object,
     ) -> None:
-        del outputs, kwargs  # azureml-core's; files come later
-        run_id = arguments.run_id(run_id)
-        self._experiment = experiment
-        self._session = experiment.workspace.session
-        self._id = run_id
-        self._view = _view
+        RunIdentity.__init__(self, experiment, run_id, outputs, _view=_view, _lease_seconds=_lease_seconds, **kwargs)
         self._parent = _parent
-        self._lease_seconds = _lease_seconds
-        self._cancel_seen = False
-        self._pid = os.getpid()
-        self._writer = RunWriter(
-            self._session,
-            workspace=experiment.workspace.name,
-            experiment_name=experiment.name,
-            run_id=run_id,
-            lease_seconds=_lease_seconds,
-        )
-        if _view is not None:
-            self._writer.properties = dict(_view.properties)
 
     @staticmethod
     def get(workspace: Workspace, run_id: str) -> Run:
@@ -87,6 +73,77 @@ class Run:
         """
         return workspace.get_run(run_id)
 
+    @staticmethod
+    def list(
+        experiment: Experiment,
+        type: str | None = None,
+        tags: Wanted = None,
+        properties: Wanted = None,
+        status: str | None = None,
+        include_children: bool = False,
+    ) -> Iterator[Run]:
+        """Go through the runs of an experiment, newest first; `tags` and `properties` are a key, or keys with values that must be there."""
+        wanted = Matching(tags=tags, properties=properties, run_type=type, status=status)
+        return experiment.matching_runs(wanted, include_children=include_children)
+
+    @staticmethod
+    def list_by_compute(
+        compute: object,
+        type: str | None = None,
+        tags: Wanted = None,
+        properties: Wanted = None,
+        status: str | None = None,
+    ) -> Iterator[dict[str, Any]]:
+        """Go through the details of the runs on a compute target that are Queued or Running, newest first.
+
+        `compute` is an object with a `name`, and a `workspace` if it has one, or the name itself, which is looked for in the default
+        workspace.
+
+        Raises:
+            InvalidInput: `compute` has no name, or the status is another one.
+        """
+        from .workspace import Workspace
+
+        name = compute if isinstance(compute, str) else getattr(compute, "name", None)
+        if not isinstance(name, str) or not name:
+            raise InvalidInput(f"list_by_compute: compute is a {compute.__class__.__name__} without a name; pass the target's name")
+        if status is not None and status not in _UNDER_WAY:
+            raise InvalidInput(f"list_by_compute: status: is none of {', '.join(_UNDER_WAY)}; use Experiment.get_runs for others")
+        workspace = getattr(compute, "workspace", None)
+        if not isinstance(workspace, Workspace):
+            workspace = Workspace()
+        wanted = Matching(tags=tags, properties=properties, run_type=type)
+        client = workspace.session.reader()
+        for view in client.runs(status=status or ",".join(_UNDER_WAY), tag=wanted.tag_parameter):
+            if view.compute_target == name and view.workspace == workspace.name and wanted.matches(view):
+                yield details_of(view)
+
+    @classmethod
+    def get_context(cls, allow_offline: bool = True, **kwargs: object) -> Run:
+        """Return the run that this script was submitted as; elsewhere an offline run, which prints what is logged, and journals it too.
+
+        Asked again, it is the same object. An offline run ends with the process: Failed if an exception ended it, else Completed.
+
+        Raises:
+            NoSubmittedRun: the script was not submitted, and `allow_offline` is false.
+            Unreachable: the script was submitted without its experiment's name, and the server does not answer.
+        """
+        from .context import current_run
+
+        del kwargs  # azureml-core's internal ones
+        return current_run(allow_offline=allow_offline)
+
+    @classmethod
+    def get_submitted_run(cls, **kwargs: object) -> Run:
+        """Return what `get_context` does: its older name."""
+        del kwargs
+        return cls.get_context()
+
+    @staticmethod
+    def add_type_provider(runtype: str, run_factory: RunFactory) -> None:
+        """Let a function make the objects of runs of a type that are read: it is given the experiment and a `RunView`."""
+        _factories[runtype] = run_factory
+
     def create(self, header: RunHeader) -> None:
         """Begin the run (ours; called by `Experiment.begin_run`): it exists and is Running when this returns."""
         self._writer.create(header)
@@ -94,163 +151,14 @@ class Run:
         self.start()
 
     @property
-    def id(self) -> str:
-        """The run's id."""
-        return self._id
-
-    @property
-    def experiment(self) -> Experiment:
-        """The experiment that the run is of."""
-        return self._experiment
-
-    @property
     def parent(self) -> Run | None:
-        """The run that this one is a child of."""
-        if self._parent is None and self._known().parent_run_id:
-            self._parent = Run(self._experiment, self._known().parent_run_id)
+        """The run that this one is a child of. While the server is away it is read from the journal, if the run was begun on this machine.
+
+        What is logged to it, or to its own parent, goes to that run.
+        """
+        if self._parent is None and (parent_id := self._parent_id()):
+            self._parent = Run(self._experiment, parent_id)
         return self._parent
-
-    @property
-    def root_run_id(self) -> str:
-        """The id of the topmost run above this one, or its own (ours).
-
-        While the server is away it is read from the journal, if the run was begun on this machine; else such a run counts as its own root,
-        so that a child of it can begin all the same.
-        """
-        try:
-            return self._known().root_run_id or self._id
-        except Unreachable:
-            return root_in_journal(self._session.destination.home, self._id) or self._id
-
-    @property
-    def name(self) -> str:
-        """The display name; the id where none was given."""
-        return self.display_name
-
-    @property
-    def display_name(self) -> str:
-        """The display name; the id where none was given. May be set."""
-        return self._known().display_name or self._id
-
-    @display_name.setter
-    def display_name(self, display_name: str) -> None:
-        self._writer.update(display_name=display_name)
-        self._learn(display_name=display_name)
-
-    @property
-    def description(self) -> str:
-        """What the run is about. May be set."""
-        return self._known().description
-
-    @description.setter
-    def description(self, description: str) -> None:
-        self._writer.update(description=description)
-        self._learn(description=description)
-
-    @property
-    def type(self) -> str:
-        """The run's type."""
-        return self._known().run_type
-
-    @property
-    def status(self) -> str:
-        """The status as this object knows it; `get_status` asks the server."""
-        return str(self._known().status)
-
-    @property
-    def tags(self) -> dict[str, str | None]:
-        """The tags as this object knows them; `get_tags` asks the server."""
-        return dict(self._known().tags)
-
-    @property
-    def properties(self) -> dict[str, str]:
-        """The properties as this object knows them; `get_properties` asks the server."""
-        return dict(self._known().properties)
-
-    @property
-    def cancel_requested(self) -> bool:
-        """Whether somebody asked to cancel this run, as of the last answer of the server (ours).
-
-        A training loop that looks at it and ends can be stopped gently: a `with` block left after this was true makes the run Canceled.
-        """
-        requested = self._writer.cancel_requested
-        self._cancel_seen = self._cancel_seen or requested
-        return requested
-
-    @property
-    def health(self) -> Health:
-        """How the reporting of this object is doing (ours)."""
-        return self._writer.health()
-
-    def log(self, name: str, value: object, description: str = "", step: SupportsIndex | None = None) -> None:
-        """Log a number or a text under a name. Several values of a name make a curve, over `step` or their order.
-
-        Raises:
-            InvalidInput: the name, value or step cannot be taken, or the run has ended.
-        """
-        self._writer.log(name, value, description, step)
-
-    def log_list(self, name: str, value: object, description: str = "") -> None:
-        """Log a list of numbers or texts at once, as if one by one.
-
-        Raises:
-            InvalidInput: the list is empty or holds something else, the name cannot be taken, or the run has ended.
-        """
-        self._writer.log_list(name, value, description)
-
-    def log_row(self, name: str, description: str | None = None, **kwargs: object) -> None:
-        """Log one row; each keyword is a column.
-
-        Raises:
-            InvalidInput: there is no column, a value cannot be taken, or the run has ended.
-        """
-        self._writer.log_row(name, kwargs, description)
-
-    def log_table(self, name: str, value: Mapping[str, object], description: str = "") -> None:
-        """Log a table: a dictionary of columns, each a list, all of one length.
-
-        Raises:
-            InvalidInput: the columns differ in length, a value cannot be taken, or the run has ended.
-        """
-        self._writer.log_table(name, value, description)
-
-    def tag(self, key: str, value: object = None) -> None:
-        """Set a tag; without a value it is a flag.
-
-        Raises:
-            InvalidInput: key or value cannot be taken.
-        """
-        self.set_tags({arguments.tag_key(f"run {self._id}", key): value})
-
-    def set_tags(self, tags: Mapping[str, object]) -> None:
-        """Set tags; others stay. Raises what `tag` does."""
-        texts = self._writer.set_tags(tags)
-        if self._view is not None:
-            self._learn(tags={**self._view.tags, **texts})
-
-    def remove_tags(self, tags: str | Sequence[str]) -> None:
-        """Remove tags by their keys."""
-        removed = self._writer.remove_tags(tags)
-        if self._view is not None:
-            self._learn(tags={key: value for key, value in self._view.tags.items() if key not in removed})
-
-    def get_tags(self) -> dict[str, str | None]:
-        """Return the tags as the server has them."""
-        return dict(self._fresh().tags)
-
-    def add_properties(self, properties: Mapping[str, object]) -> None:
-        """Add properties, which are written once.
-
-        Raises:
-            InvalidInput: one is known to have another value already, or cannot be taken.
-        """
-        known = self._writer.add_properties(properties)
-        if self._view is not None:
-            self._learn(properties={**self._view.properties, **known})
-
-    def get_properties(self) -> dict[str, str]:
-        """Return the properties as the server has them."""
-        return dict(self._fresh().properties)
 
     def child_run(self, name: str | None = None, run_id: str | None = None, outputs: str | None = None) -> Run:
         """Begin a run below this one, of the same experiment.
@@ -258,142 +166,82 @@ class Run:
         Raises:
             InvalidInput: the name or id cannot be taken.
         """
-        del outputs  # azureml-core's; files come later
-        return self._experiment.begin_run(run_id=run_id, parent=self, display_name=name or "", lease_seconds=self._lease_seconds or None)
+        del outputs  # azureml-core's; nothing is collected at the end
+        return self._begin_child(name or "", run_id)
 
-    def start(self) -> None:
-        """Say that the run runs now: for one that was created elsewhere."""
-        self._writer.report(Status.RUNNING, evidence=host_evidence(self._lease_seconds))
-        self._learn(status=str(Status.RUNNING))
-
-    def complete(self) -> None:
-        """End the run as completed. Returns when that stands in the journal, and has been sent or could not be.
+    def create_children(
+        self, count: int | None = None, tag_key: str | None = None, tag_values: Sequence[object] | None = None
+    ) -> builtins.list[Run]:
+        """Begin several runs below this one: `count` of them, or one for each value of a tag. Each has its number in a tag of its own.
 
         Raises:
-            InvalidInput: it has ended otherwise.
+            InvalidInput: neither or both are given, the count is not from 1 to 100, or a tag cannot be taken.
         """
-        self._end(Status.COMPLETED)
+        children = []
+        for number, tags in enumerate(_tags_of_children(f"run {self._id}: create_children:", count, tag_key, tag_values)):
+            children.append(self._begin_child("", None, {CHILD_NUMBER_TAG: number, **tags}))
+        return children
 
-    def fail(self, error_details: object = None, error_code: object = None) -> None:
-        """End the run as failed, with a text or an exception that says why. Raises what `complete` does."""
-        self._fail(failure_of(error_details, error_code))
-
-    def cancel(self) -> None:
-        """End the run as canceled, if this object began it; else ask whoever runs it to do so.
-
-        Raises:
-            InvalidInput: it has ended otherwise.
-            Unreachable: the run is another's, and the server does not answer.
-        """
-        if self._lease_seconds:
-            self._end(Status.CANCELED, Cause.USER, "Canceled by the script.")
-        else:
-            self._session.reader().cancel(self._id)
-
-    def flush(self, timeout_seconds: float = 300) -> None:
-        """Wait until all that was logged is acknowledged, for a time; `health` says what is not."""
-        self._writer.flush(timeout_seconds)
-
-    def get_status(self) -> str:
-        """Return the status as the server has it."""
-        return self._fresh().status
-
-    def get_details(self) -> dict[str, Any]:
-        """Return what the server knows of the run, in azureml-core's fields."""
-        return details_of(self._fresh())
-
-    def get_metrics(
-        self, name: str | None = None, recursive: bool = False, run_type: str | None = None, populate: bool = False
-    ) -> dict[str, Any]:
-        """Return what was logged, of one name or all: once is a scalar, several times a list, a table a dictionary of columns.
-
-        `recursive`: keyed by run id, with the descendants (of `run_type` only, if it is given) that logged anything.
-        """
-        del populate  # azureml-core's: artifact-backed values are whole here
-        series = self._session.reader().metrics(self._id, name=name or "", recursive=recursive)
-        if not recursive:
-            return metrics_of(series)
-        wanted = {self._id, *(run.id for run in self.get_children(recursive=True, type=run_type))}
-        runs = dict.fromkeys(one.run_id for one in series if one.run_id in wanted)
-        return {run_id: metrics_of(one for one in series if one.run_id == run_id) for run_id in runs}
+    def submit_child(self, config: object, tags: Mapping[str, object] | None = None, **kwargs: object) -> NoReturn:
+        """Say how to run something below this run."""
+        del config, tags, kwargs
+        raise self._unsupported("submit_child", "there is no compute to submit to yet; begin a run with child_run() in the script itself")
 
     def get_children(
         self,
         recursive: bool = False,
-        tags: str | Mapping[str, object] | None = None,
-        properties: str | Mapping[str, object] | None = None,
+        tags: Wanted = None,
+        properties: Wanted = None,
         type: str | None = None,
         status: str | None = None,
     ) -> Iterator[Run]:
-        """Go through the children, or all descendants; `tags` and `properties` are a key, or keys with values that must be there."""
+        """Go through the children, page by page, or all descendants; `tags` and `properties` are a key, or keys with values that must be
+        there. Those that were deleted are left out."""
         wanted = Matching(tags=tags, properties=properties, run_type=type, status=status)
-        for view in filter(wanted.matches, self._session.reader().children(self._id, recursive=recursive)):
-            yield Run(self._experiment, view.run_id, _view=view)
-
-    def wait_for_completion(
-        self, show_output: bool = False, wait_post_processing: bool = False, raise_on_error: bool = True
-    ) -> dict[str, Any]:
-        """Wait until the run has ended and return its details; it counts as ended in Finalizing and CancelRequested already, unless
-        `wait_post_processing`.
-
-        Raises:
-            RunFailed: it failed, and `raise_on_error`.
-        """
-        view = wait_until_done(
-            self._session.reader(),
-            self._id,
-            output=sys.stdout.write if show_output else None,
-            to_the_end=wait_post_processing,
-            raise_on_error=raise_on_error,
-            sleep=time.sleep,
-        )
-        return details_of(view)
-
-    def get_portal_url(self) -> str:
-        """Return the address of the run's page."""
-        return f"{self._session.client.url}/runs/{self._id}"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        del kind, trace
-        if self._writer.ended is not None or os.getpid() != self._pid:
-            return
-        if isinstance(error, KeyboardInterrupt):
-            self._end(Status.CANCELED, Cause.USER, "Interrupted by the user (KeyboardInterrupt).")
-        elif error is not None and not is_success(error):
-            self._fail(failure_of_exception(error))
-        elif self._cancel_seen:
-            self._end(Status.CANCELED, Cause.USER, "Canceled on request.")
+        client = self._session.reader()
+        if recursive:
+            views: Iterator[RunView] = iter(client.children(self._id, recursive=True))
         else:
-            self._end(Status.COMPLETED)
+            views = client.runs(parent=self._id, life="all", status=status or "", tag=wanted.tag_parameter)
+        for view in views:
+            if view.life != "Deleted" and wanted.matches(view):
+                yield run_of(self._experiment, view)
 
-    def __repr__(self) -> str:
-        return f"Run(Experiment: {self._experiment.name}, Id: {self._id}, Status: {self._view.status if self._view else 'not read yet'})"
+    def clean(self) -> builtins.list[str]:
+        """Return the files that were removed where the run ran: none, since nothing is kept there."""
+        return []
 
-    def _end(self, status: Status, cause: Cause | None = None, message: str = "") -> None:
-        self._writer.end(status, timeout_seconds=END_SECONDS, cause=cause, message=message)
-        self._learn(status=str(status))
-
-    def _fail(self, failure: Failure) -> None:
-        self._writer.end(
-            Status.FAILED,
-            timeout_seconds=END_SECONDS,
-            cause=failure.cause,
-            message=failure.message,
-            error=failure.envelope,
-            evidence=failure.evidence,
+    def _begin_child(self, name: str, run_id: str | None, tags: Mapping[str, object] = MappingProxyType({})) -> Run:
+        return self._experiment.begin_run(
+            run_id=run_id, parent=self, display_name=name, tags=tags, lease_seconds=self._lease_seconds or None
         )
-        self._learn(status=str(Status.FAILED))
 
-    def _fresh(self) -> RunView:
-        self._view = self._session.reader().get_run(self._id)
-        return self._view
+    def _parent_id(self) -> str:
+        try:
+            return self._known().parent_run_id
+        except Unreachable:
+            header = header_in_journal(self._session.destination.home, self._id)
+            if header is None:
+                raise
+            return header.parent_run_id
 
-    def _known(self) -> RunView:
-        return self._view or self._fresh()
 
-    def _learn(self, **changes: Any) -> None:
-        if self._view is not None:
-            self._view = replace(self._view, **changes)
+def run_of(experiment: Experiment, view: RunView) -> Run:
+    """Return the object of a run that was read."""
+    factory = _factories.get(view.run_type)
+    return Run(experiment, view.run_id, _view=view) if factory is None else factory(experiment, view)
+
+
+def _tags_of_children(what: str, count: object, tag_key: object, values: Sequence[object] | None) -> Sequence[Mapping[str, object]]:
+    if (count is None) == (values is None) or (values is None) != (tag_key is None):
+        raise InvalidInput(f"{what} pass either count, or tag_key and tag_values")
+    if values is None:
+        tags: Sequence[Mapping[str, object]] = [{}] * count if isinstance(count, int) and not isinstance(count, bool) else []
+    elif isinstance(values, (str, bytes, Mapping)):
+        raise InvalidInput(f"{what} tag_values is a {type(values).__name__}; pass a list")
+    else:
+        tags = [{str(tag_key): value} for value in values]
+    if not 1 <= len(tags) <= MAX_CHILDREN_AT_ONCE:
+        given = f"count is a {type(count).__name__}" if values is None and not tags else f"there would be {len(tags)}"
+        raise InvalidInput(f"{what} {given}; begin from 1 to {MAX_CHILDREN_AT_ONCE} children at once")
+    return tags

@@ -24,14 +24,28 @@ class Matching(Struct, frozen=True, kw_only=True):
     run_type: str | None = None
     status: str | None = None
 
+    @property
+    def tag_parameter(self) -> str:
+        """What the server can look for by itself: one tag, as `key` or `key=value`. Empty where there is none that can be said so."""
+        if self.tags is None:
+            return ""
+        key, value = (self.tags, None) if isinstance(self.tags, str) else next(iter(self.tags.items()), ("", None))
+        if not isinstance(key, str) or "=" in key:
+            return ""
+        return key if value is None else f"{key}={value}"
+
     def matches(self, view: RunView) -> bool:
         """Say whether a run is meant."""
         return (
             (self.status is None or view.status == self.status)
             and (self.run_type is None or view.run_type == self.run_type)
-            and _has(view.tags, self.tags)
+            and self.matches_tags(view.tags)
             and _has(view.properties, self.properties)
         )
+
+    def matches_tags(self, tags: Mapping[str, str | None]) -> bool:
+        """Say whether tags are those that are wanted."""
+        return _has(tags, self.tags)
 
 
 def view_of(run_id: str, workspace: str, header: RunHeader) -> RunView:

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from runherald.errors import InvalidInput
-from runherald.events import Actor, AmlRunEvent, AmlRunStatusChangedEvent, Data, ErrorEnvelope, Evidence, RunHeader
+from runherald.events import Actor, AmlRunEvent, AmlRunOutputEvent, AmlRunStatusChangedEvent, Data, ErrorEnvelope, Evidence, RunHeader
 from runherald.limits import DEFAULT_LIMITS
 from runherald.producers import arguments, values
 from runherald.producers.health import Health
 from runherald.status import Cause, Status
 
 if TYPE_CHECKING:
+    from runherald.producers.chart_schemas import ChartKind
     from runherald.producers.recorder import Recorder
     from runherald.producers.session import Session
 
@@ -80,6 +81,29 @@ class RunWriter:
         description = arguments.description(self._what(name), description)
         lists = values.table(self._what(name), columns)
         self._for_metrics().log_object(name, "table", lists, description)
+
+    def log_chart(self, kind: ChartKind, name: str, value: object, description: str | None) -> None:
+        """Record a chart: a dictionary or JSON in one of Azure's schemas."""
+        from runherald.producers.chart_schemas import chart  # with the first one
+
+        name = arguments.metric_name(self._run, name)
+        description = arguments.description(self._what(name), description)
+        content = chart(self._what(name), kind, value)
+        self._for_metrics().log_object(name, kind, content, description)
+
+    def check_open(self) -> None:
+        """Raise `InvalidInput` if the run has ended."""
+        self._for_metrics()
+
+    def log_image(self, name: str, image: Mapping[str, object], description: str | None) -> None:
+        """Record an image: what is known of its file."""
+        name = arguments.metric_name(self._run, name)
+        description = arguments.description(self._what(name), description)
+        self._for_metrics().log_object(name, "image", image, description)
+
+    def add_output(self, output: AmlRunOutputEvent) -> None:
+        """Record that a file of the run exists."""
+        self._say(output)
 
     def create(self, header: RunHeader) -> None:
         """Record that the run exists, and what it is."""

@@ -12,9 +12,10 @@ import msgspec
 from runherald.errors import InvalidInput
 
 from .experiment import Experiment
-from .run import Run
+from .run import Run, run_of
 
 if TYPE_CHECKING:
+    from runherald.producers.file_store import FileStore
     from runherald.producers.session import Session
 
 CONFIG_FILES = ("config.json", ".azureml/config.json", "aml_config/config.json")
@@ -30,6 +31,7 @@ class Workspace:
         url: of the server; RUNHERALD_URL when not given.
         token: that the server asks for; RUNHERALD_TOKEN when not given.
         log: `kafka://host:port,…` to write to Kafka directly; RUNHERALD_LOG when not given.
+        files: the folder that keeps the files of runs; `files` below RUNHERALD_HOME when not given.
 
     Raises:
         InvalidInput: the name or an address cannot be taken, or a setting is wrong.
@@ -48,6 +50,7 @@ class Workspace:
         url: str | None = None,
         token: str | None = None,
         log: str | None = None,
+        files: str | os.PathLike[str] | None = None,
     ) -> None:
         # What sends is loaded with the first workspace: processes that import a script to work for it often make none.
         from runherald.producers.session import Destination, session_for
@@ -60,7 +63,9 @@ class Workspace:
         self._resource_group = resource_group or ""
         self._lease_seconds = settings.lease_seconds
         to_kafka = settings.log if settings.log.startswith("kafka://") else ""
-        self._session = session_for(Destination(settings.url, settings.token, to_kafka, settings.home.expanduser().absolute()))
+        home = settings.home.expanduser().absolute()
+        self._files = home / "files" if files is None else _folder(files)
+        self._session = session_for(Destination(settings.url, settings.token, to_kafka, home))
 
     @staticmethod
     def from_config(path: str | os.PathLike[str] | None = None, auth: object = None) -> Workspace:
@@ -122,11 +127,16 @@ class Workspace:
         return self._session
 
     @property
+    def files(self) -> FileStore:
+        """What keeps the files of runs (ours)."""
+        from runherald.producers.file_store import FileStore  # with the first file
+
+        return FileStore(self._files)
+
+    @property
     def experiments(self) -> dict[str, Experiment]:
-        """The experiments that have runs, by name."""
-        client = self._session.reader()
-        names = {view.experiment_name: None for view in client.runs() if view.workspace == self._name}
-        return {name: Experiment(self, name) for name in sorted(names)}
+        """The active experiments, by name."""
+        return {experiment.name: experiment for experiment in Experiment.list(self)}
 
     def get_run(self, run_id: str) -> Run:
         """Return a run by its id.
@@ -135,10 +145,19 @@ class Workspace:
             NotFound: there is none.
         """
         view = self._session.reader().get_run(run_id)
-        return Run(Experiment(self, view.experiment_name), run_id, _view=view)
+        return run_of(Experiment(self, view.experiment_name), view)
 
     def __repr__(self) -> str:
         return f"Workspace(Name: {self._name}, Url: {self._session.client.url})"
+
+
+def _folder(files: str | os.PathLike[str]) -> Path:
+    plain = os.fspath(files)
+    if "://" in plain:
+        raise InvalidInput(
+            f"files: is an address ({plain.partition('://')[0]}://…); only folders of this machine are taken yet: pass a path"
+        )
+    return Path(plain).expanduser().absolute()
 
 
 def _find_config(path: Path | None) -> Path | None:

@@ -100,14 +100,34 @@ def test_a_child_knows_its_parent_and_root(home: Path, run: Run) -> None:
     assert grandchild.parent is child
 
 
-def test_steps_count_by_themselves_and_follow_those_that_were_said(home: Path, run: Run) -> None:
+def test_steps_count_by_themselves_or_are_the_scripts(home: Path, run: Run) -> None:
     run.log("a", 1.0)
     run.log("a", 2)
-    run.log("a", np.float32(0.5), step=10)
-    run.log("a", True)
+    run.log_list("a", [np.float32(0.5), True])
     run.log("b", 5.0, step=np.int64(3))
-    run.log_list("b", [6, 7])
-    assert points(home, run) == [("a", 0, 1.0), ("a", 1, 2.0), ("a", 10, 0.5), ("a", 11, 1.0), ("b", 3, 5.0), ("b", 4, 6.0), ("b", 5, 7.0)]
+    run.log("b", 6.0, step=1)
+    assert points(home, run) == [("a", 0, 1.0), ("a", 1, 2.0), ("a", 2, 0.5), ("a", 3, 1.0), ("b", 3, 5.0), ("b", 1, 6.0)]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda run: run.log("counted", 1.0, step=1),
+        lambda run: run.log("counted", 1.0, step=0),
+        lambda run: run.log("given", 1.0),
+        lambda run: run.log("given", "text"),
+        lambda run: run.log_list("given", [1.0, 2.0]),
+        lambda run: run.log_row("given", a=1.0),
+        lambda run: run.log_table("given", {"a": [1.0]}),
+    ],
+)
+def test_a_step_is_given_for_all_values_of_a_name_or_for_none(home: Path, run: Run, call: Callable[[Run], None]) -> None:
+    run.log("counted", 1.0)
+    run.log("given", 1.0, step=0)
+    before = recorded(home, run)
+    with pytest.raises(InvalidInput, match=f"run {run.id}: metric '(counted|given)': was logged with.* a step before; pass a step with all"):
+        call(run)
+    assert recorded(home, run) == before
 
 
 def test_no_two_points_have_the_same_time(home: Path, run: Run) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from runherald.errors import InvalidInput
 
+if TYPE_CHECKING:
+    from runherald.events import RunHeader
 
-def root_in_journal(home: Path, run_id: str) -> str:
-    """Return the id of the topmost run above a run, as its beginning stands in a journal; empty where none has it."""
+
+def header_in_journal(home: Path, run_id: str) -> RunHeader | None:
+    """Return what a run was begun with, as it stands in a journal; None where none has it."""
     # Loaded here: a process that imports a script to work for it needs none of it.
     from runherald.events import AmlRunEvent
     from runherald.producers.entries import Said, decode_entry, payload_of
@@ -24,7 +28,7 @@ def root_in_journal(home: Path, run_id: str) -> str:
                 entry = decode_entry(payload)
                 data = payload_of(entry) if isinstance(entry, Said) else None
                 if isinstance(data, AmlRunEvent) and data.header is not None:
-                    return data.header.root_run_id
+                    return data.header
         except (OSError, InvalidInput):
             continue  # another journal of the run may say it
-    return ""
+    return None

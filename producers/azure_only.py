@@ -1,0 +1,73 @@
+"""Members of azureml-core's `Run` that need a cloud: each says what to use instead. `docs/sdk-members.md` lists them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NoReturn
+
+from runherald.producers.errors import Unsupported
+
+from .run_identity import RunIdentity
+
+
+class AzureOnly(RunIdentity):
+    """The part of `Run` that has no meaning here. Each call raises `Unsupported`."""
+
+    def get_secret(self, name: str) -> NoReturn:
+        """Say where secrets are to come from."""
+        del name
+        raise self._unsupported("get_secret", "there is no key vault; pass the secret in an environment variable and read os.environ")
+
+    def get_secrets(self, secrets: Sequence[str]) -> NoReturn:
+        """Say where secrets are to come from."""
+        del secrets
+        raise self._unsupported("get_secrets", "there is no key vault; pass the secrets in environment variables and read os.environ")
+
+    def get_environment(self) -> NoReturn:
+        """Say where to find what a run was run with."""
+        raise self._unsupported("get_environment", "no environments are built here; keep `pip freeze` with upload_file, or in a property")
+
+    def register_model(
+        self,
+        model_name: str,
+        model_path: str | None = None,
+        tags: Mapping[str, object] | None = None,
+        properties: Mapping[str, object] | None = None,
+        model_framework: str | None = None,
+        model_framework_version: str | None = None,
+        description: str | None = None,
+        datasets: object = None,
+        sample_input_dataset: object = None,
+        sample_output_dataset: object = None,
+        resource_configuration: object = None,
+        **kwargs: object,
+    ) -> NoReturn:
+        """Say how to keep a model."""
+        del model_name, model_path, tags, properties, model_framework, model_framework_version, description
+        del datasets, sample_input_dataset, sample_output_dataset, resource_configuration, kwargs
+        raise self._unsupported("register_model", "there is no registry of models; keep the file with upload_file and name it in a tag")
+
+    def get_snapshot_id(self) -> NoReturn:
+        """Say how to find the code of a run."""
+        raise self._unsupported("get_snapshot_id", _NO_SNAPSHOTS)
+
+    def take_snapshot(self, file_or_folder_path: str) -> NoReturn:
+        """Say how to keep the code of a run."""
+        del file_or_folder_path
+        raise self._unsupported("take_snapshot", _NO_SNAPSHOTS)
+
+    def restore_snapshot(self, snapshot_id: str | None = None, path: str | None = None) -> NoReturn:
+        """Say how to find the code of a run."""
+        del snapshot_id, path
+        raise self._unsupported("restore_snapshot", _NO_SNAPSHOTS)
+
+    @classmethod
+    def get_docs_url(cls) -> NoReturn:
+        """Say where the documentation is."""
+        raise Unsupported("Run.get_docs_url: the documentation has no address; call help(Run), or read docs/sdk-members.md")
+
+    def _unsupported(self, member: str, instead: str) -> Unsupported:
+        return Unsupported(f"run {self._id}: {member}: {instead}")
+
+
+_NO_SNAPSHOTS = "no snapshots are kept; keep code with upload_folder, and the commit in a property"

@@ -1,0 +1,79 @@
+"""What the SDK asks of history in SQL, over the views of docs/schema.md: counts and lists that the API has no call of its own for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from runherald.clock import to_micros
+
+if TYPE_CHECKING:
+    from runherald.producers.client import ApiClient
+
+EXPERIMENT_RECORD = "runherald.experiment"
+"""The type of the run that keeps what is said of an experiment (`experiment_record`)."""
+
+
+_OUTPUTS_AT_ONCE = 1_000
+
+
+class OutputRow(Struct, frozen=True):
+    """A file of a run."""
+
+    path: str
+    size: int
+    sha256: str
+    uri: str
+
+
+class ExperimentRow(Struct, frozen=True):
+    """An experiment of a workspace: how many runs it has, and since when it is archived, as ISO 8601; empty while it is not."""
+
+    name: str
+    runs: int
+    archived_time: str
+
+
+def run_number(client: ApiClient, workspace: str, experiment: str, run_id: str, created: datetime) -> int:
+    """Return how many runs of an experiment were created before a run, and one for itself."""
+    micros = to_micros(created)
+    answer = client.query(
+        "SELECT countIf(toUnixTimestamp64Micro(assumeNotNull(created_time)) < "  # noqa: S608 (numbers and quoted texts)
+        f"{micros} OR (toUnixTimestamp64Micro(assumeNotNull(created_time)) = {micros} AND run_id <= {_quoted(run_id)})) FROM runs"
+        f" WHERE workspace = {_quoted(workspace)} AND experiment = {_quoted(experiment)} AND run_type != '{EXPERIMENT_RECORD}'"
+        " AND isNotNull(created_time)"
+    )
+    return int(answer.rows[0][0])
+
+
+def experiments(client: ApiClient, workspace: str) -> list[ExperimentRow]:
+    """Return the experiments of a workspace, by name."""
+    answer = client.query(
+        f"SELECT experiment, countIf(run_type != '{EXPERIMENT_RECORD}' AND life != 'Deleted'),"  # noqa: S608 (quoted texts)
+        f" anyIf(params['archived_time'], run_type = '{EXPERIMENT_RECORD}') FROM runs"
+        f" WHERE workspace = {_quoted(workspace)} AND experiment != '' GROUP BY experiment ORDER BY experiment"
+    )
+    rows: list[list[Any]] = answer.rows
+    return [ExperimentRow(name, int(runs), archived) for name, runs, archived in rows]
+
+
+def outputs(client: ApiClient, run_id: str) -> Iterator[OutputRow]:
+    """Go through the files of a run, by name."""
+    last = ""
+    while True:
+        answer = client.query(
+            f"SELECT path, size, sha256, uri FROM outputs WHERE run_id = {_quoted(run_id)} AND path > {_quoted(last)}"  # noqa: S608
+            f" ORDER BY path LIMIT {_OUTPUTS_AT_ONCE}"
+        )
+        for path, size, sha256, uri in answer.rows:
+            yield OutputRow(path, int(size), sha256, uri)
+            last = path
+        if len(answer.rows) < _OUTPUTS_AT_ONCE and not answer.truncated:
+            return
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
