@@ -7,6 +7,7 @@ import contextlib
 import logging
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
+from importlib.metadata import version
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -25,8 +26,8 @@ from runherald.studio.cancel_requests import CancelRequests
 from runherald.studio.dead_letters import DeadLetterCalls
 from runherald.studio.headers import SafeHeaders
 from runherald.studio.hosts import host_name
-from runherald.studio.live import live_stream
 from runherald.studio.live_look import LiveLook
+from runherald.studio.operations import operations
 from runherald.studio.pages import Pages
 from runherald.studio.parts import ServerParts
 from runherald.studio.positions import Positions
@@ -60,6 +61,7 @@ def make_app(parts: ServerParts) -> Starlette:
     pages = Pages(parts, reading, reads, writes, queries)
     letters = DeadLetterCalls(parts, reading, positions, pages.render)
     status = StatusPage(known, telemetry, watching, pages.render, lag_seconds=parts.lag_seconds)
+    api = operations(reads, writes, letters, status, parts.live, version=version("runherald"))
     look = LiveLook(parts.live, parts.reader, reading, interval=parts.live_interval)
 
     @contextlib.asynccontextmanager
@@ -89,7 +91,7 @@ def make_app(parts: ServerParts) -> Starlette:
         Exception: answer_fault,
     }
     return Starlette(
-        routes=[*letters.routes(), *status.routes(), *_routes(parts, reads, writes, pages)],
+        routes=[*(operation.route() for operation in api), *letters.routes(), *status.routes(), *_pages(pages)],
         middleware=[
             Middleware(SafeHeaders),
             Middleware(RequestTimes, telemetry=telemetry),
@@ -100,26 +102,8 @@ def make_app(parts: ServerParts) -> Starlette:
     )
 
 
-def _routes(parts: ServerParts, reads: Reads, writes: Writes, pages: Pages) -> list[BaseRoute]:
-    async def follow(request: Request) -> Response:
-        return live_stream(parts.live, request)
-
-    run = f"{API}/runs/{{run_id}}"
+def _pages(pages: Pages) -> list[BaseRoute]:
     return [
-        Route(f"{API}/events", writes.take_events, methods=["POST"]),
-        Route(f"{API}/runs", reads.list_runs),
-        Route(run, reads.show_run),
-        Route(f"{run}/transitions", reads.list_transitions),
-        Route(f"{run}/children", reads.list_children),
-        Route(f"{run}/metrics", reads.list_metrics),
-        Route(f"{run}/logs", reads.list_logs),
-        Route(f"{run}/notices", reads.list_run_notices),
-        Route(f"{run}/cancel", writes.cancel_run, methods=["POST"]),
-        Route(f"{API}/notices", reads.list_notices),
-        Route(f"{API}/query", reads.run_query, methods=["POST"]),
-        Route(f"{API}/status", reads.show_status),
-        Route(f"{API}/live", follow),
-        Route("/healthz", reads.show_health),
         Route("/", pages.runs),
         Route("/runs/{run_id}", pages.run),
         Route("/runs/{run_id}/charts", pages.charts),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import urlencode
 
 import msgspec
@@ -11,23 +11,38 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from runherald.api import API, Intake
+from runherald.api import Intake
 from runherald.clock import from_micros
 from runherald.dead_letters import Letter
-from runherald.errors import InvalidEvent, InvalidInput
-from runherald.letters_api import Bytes, GoOnRequest, LetterDetail, LetterSelection, ReplayRequest
+from runherald.errors import InvalidEvent
+from runherald.letters_api import Bytes, GoOnRequest, LetterDetail, LetterSelection, LetterState, ReplayRequest
 from runherald.records import Outgoing
-from runherald.sinks.dead_letters import selection
+from runherald.sinks.dead_letters import MAX_PAGE, selection
 from runherald.studio.answers import json_answer
 from runherald.studio.blocking import Blocking
 from runherald.studio.errors import NotFound
 from runherald.studio.letter_replay import LetterReplays
+from runherald.studio.parameters import MOMENT, Choice, Number, Text
 from runherald.studio.parts import ServerParts
 from runherald.studio.positions import Positions
 from runherald.studio.writes import read_struct
 from runherald.wire import encode_batch, from_record
 
 PAGE_LETTERS = 50
+
+_CURSOR = Text("cursor", "The `next` of the page before.")
+_LIMIT = Number("limit", "How many.", least=1, most=MAX_PAGE, default=100)
+LETTER_LIST = (
+    Text("processor", "Who refused the record."),
+    Text("error", "The kind of the reason."),
+    Text("topic", "Where the record stands."),
+    Choice("state", "What became of the letter.", (*get_args(LetterState), "all")),
+    Text("since", "Letters of this time and later.", MOMENT),
+    Text("until", "Letters before this time.", MOMENT),
+    _CURSOR,
+    _LIMIT,
+)
+"""The parameters of a list of letters; `runherald.sinks.dead_letters.selection` reads all but the last two."""
 
 Render = Callable[..., Response]
 """Returns a page of a template and its values."""
@@ -47,24 +62,17 @@ class DeadLetterCalls:
         )
 
     def routes(self) -> list[BaseRoute]:
-        """Return where these calls and pages are."""
+        """Return where the pages are."""
         return [
-            Route(f"{API}/dead-letters", self.list_letters),
-            Route(f"{API}/dead-letters/replay", self.replay, methods=["POST"]),
-            Route(f"{API}/dead-letters/go-on", self.let_go_on, methods=["POST"]),
-            Route(f"{API}/dead-letters/{{letter_id}}", self.show_letter),
             Route("/dead-letters", self.letters_page),
             Route("/dead-letters/{letter_id}", self.letter_page),
         ]
 
     async def list_letters(self, request: Request) -> Response:
         """Answer a page of letters."""
-        limit = request.query_params.get("limit", "100")
-        if not limit.isdecimal() or len(limit) > 9:
-            raise InvalidInput("limit: is not a whole number from 1")
+        cursor, limit = _CURSOR.of(request), _LIMIT.of(request)
         await self._positions.wait_for_request(request)
-        cursor = request.query_params.get("cursor", "")
-        return json_answer(await self._blocking(self._letters.page, selection(request.query_params), cursor=cursor, limit=int(limit)))
+        return json_answer(await self._blocking(self._letters.page, selection(request.query_params), cursor=cursor, limit=limit))
 
     async def show_letter(self, request: Request) -> Response:
         """Answer all of a letter."""

@@ -11,12 +11,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from runherald.studio.errors import Busy
+from runherald.studio.parameters import Text
 from runherald.validation import check_run_id
 
 MAX_PENDING = 10_000
 """Changed runs that a slow reader may have before it; then its stream ends, and it begins anew with a fresh look."""
 MAX_FOLLOWERS = 256
 """Streams at once. Each run that is followed alone costs a question to history at every look."""
+
+FOLLOWED = Text("run", "The id of a run: its changes and those of its descendants alone.")
 
 
 class Subscription:
@@ -120,7 +123,7 @@ def live_stream(feed: LiveFeed, request: Request) -> Response:
     # Imported here because the module replaces uvicorn's signal handler, which concerns servers alone.
     from sse_starlette import EventSourceResponse, ServerSentEvent
 
-    followed = request.query_params.get("run", "")
+    followed = FOLLOWED.of(request)
     if followed:
         check_run_id("run", followed)
     if feed.count() >= MAX_FOLLOWERS:

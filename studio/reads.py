@@ -9,14 +9,31 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from runherald.api import QueryRequest, RunView
-from runherald.errors import InvalidInput, RunheraldError
-from runherald.sinks.queries import RunFilter
+from runherald.errors import RunheraldError
+from runherald.sinks.queries import MAX_LINES, RunFilter
+from runherald.sinks.run_list import MAX_PAGE
+from runherald.status import Status
 from runherald.studio.answers import RETRY_AFTER, json_answer
 from runherald.studio.blocking import Blocking
+from runherald.studio.parameters import Choice, Choices, Flag, Number, Text
 from runherald.studio.parts import ServerParts
 from runherald.studio.positions import Positions
 from runherald.studio.user_queries import UserQueries
 from runherald.studio.writes import no_run, read_struct
+
+RECURSIVE = Flag("recursive", "Of all descendants, not of the children alone.")
+METRIC = Text("name", "The metric's name; without it all.")
+TAIL = Number("tail", f"How many of the last lines; at most {MAX_LINES}.", least=0, most=999_999_999, default=MAX_LINES)
+_EXPERIMENT = Text("experiment", "The experiment's name.")
+_STATUS = Choices("status", "Runs of any of these statuses.", tuple(Status))
+_PARENT = Text("parent", "The id of the parent.")
+_ROOT_ONLY = Flag("root_only", "Only runs without a parent.")
+_TAG = Text("tag", "`key`, or `key=value`.")
+_LIFE = Choice("life", "What became of the run's entry.", ("Active", "Archived", "Deleted", "all"))
+_CURSOR = Text("cursor", "The `next` of the page before.")
+_LIMIT = Number("limit", "How many.", least=1, most=MAX_PAGE, default=100)
+RUN_LIST = (_EXPERIMENT, _STATUS, _PARENT, _ROOT_ONLY, _TAG, _LIFE, _CURSOR, _LIMIT)
+"""The parameters of a list of runs."""
 
 
 class Reads:
@@ -31,9 +48,8 @@ class Reads:
 
     async def list_runs(self, request: Request) -> Response:
         """Answer a page of runs."""
-        limit = _number(request, "limit", 100)
-        page = await self._read(request, self._reader.runs, run_filter(request), cursor=request.query_params.get("cursor", ""), limit=limit)
-        return json_answer(page)
+        wanted, cursor, limit = run_filter(request), _CURSOR.of(request), _LIMIT.of(request)
+        return json_answer(await self._read(request, self._reader.runs, wanted, cursor=cursor, limit=limit))
 
     async def show_run(self, request: Request) -> Response:
         """Answer a run."""
@@ -57,17 +73,16 @@ class Reads:
 
     async def list_children(self, request: Request) -> Response:
         """Answer the children of a run, or all its descendants."""
-        return json_answer(await self._of_run(request, self._reader.children, recursive=_flag(request, "recursive")))
+        return json_answer(await self._of_run(request, self._reader.children, recursive=RECURSIVE.of(request)))
 
     async def list_metrics(self, request: Request) -> Response:
         """Answer what a run logged."""
-        name = request.query_params.get("name", "")
-        return json_answer(await self._of_run(request, self._reader.metrics, name=name, recursive=_flag(request, "recursive")))
+        name, recursive = METRIC.of(request), RECURSIVE.of(request)
+        return json_answer(await self._of_run(request, self._reader.metrics, name=name, recursive=recursive))
 
     async def list_logs(self, request: Request) -> Response:
         """Answer the lines that a run printed."""
-        tail = _number(request, "tail", None)
-        return json_answer(await self._of_run(request, self._reader.logs, tail=tail))
+        return json_answer(await self._of_run(request, self._reader.logs, tail=TAIL.of(request)))
 
     async def list_run_notices(self, request: Request) -> Response:
         """Answer the notices about a run."""
@@ -111,33 +126,13 @@ class Reads:
 
 
 def run_filter(request: Request) -> RunFilter:
-    """Return which runs a request asks for; `status` may name several, with commas between them or repeated."""
-    asked = request.query_params
-    statuses = tuple(status.strip() for value in asked.getlist("status") for status in value.split(",") if status.strip())
-    life = asked.get("life", "Active")
-    if life not in ("Active", "Archived", "Deleted", "all"):
-        raise InvalidInput("life: neither Active, Archived, Deleted nor all")
+    """Return which runs a request asks for."""
+    life = _LIFE.of(request)
     return RunFilter(
-        experiment=asked.get("experiment", ""),
-        statuses=statuses,
-        parent=asked.get("parent", ""),
-        root_only=_flag(request, "root_only"),
-        tag=asked.get("tag", ""),
+        experiment=_EXPERIMENT.of(request),
+        statuses=_STATUS.of(request),
+        parent=_PARENT.of(request),
+        root_only=_ROOT_ONLY.of(request),
+        tag=_TAG.of(request),
         life="" if life == "all" else life,
     )
-
-
-def _flag(request: Request, name: str) -> bool:
-    value = request.query_params.get(name, "").lower()
-    if value not in ("", "true", "false", "1", "0"):
-        raise InvalidInput(f"{name}: neither true nor false")
-    return value in ("true", "1")
-
-
-def _number(request: Request, name: str, default: int | None) -> Any:
-    value = request.query_params.get(name, "")
-    if not value:
-        return default
-    if not value.isdecimal() or len(value) > 9:
-        raise InvalidInput(f"{name}: is not a whole number from 0")
-    return int(value)

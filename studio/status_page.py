@@ -39,8 +39,8 @@ class StatusPage:
         self._lag_seconds = lag_seconds
 
     def routes(self) -> list[BaseRoute]:
-        """Return where they are."""
-        return [Route("/status", self.show), Route("/metrics", self.show_figures)]
+        """Return where the page is."""
+        return [Route("/status", self.show)]
 
     async def show(self, _: Request) -> Response:
         """Show as much as is known: the page is looked at when something is away."""
