@@ -1,0 +1,300 @@
+"""Run, Experiment and Workspace have azureml-core's members, each of which does something or says what to use instead."""
+
+from __future__ import annotations
+
+import inspect
+import io
+import itertools
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runherald import Experiment, Run, Workspace
+from runherald.errors import InvalidInput
+from runherald.producers.errors import Unsupported
+from tests.contract.sdk_members import EXPERIMENT, RUN, WORKSPACE, Member, Parameter, members
+from tests.server_process import ServerProcess
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "sdk-members.md"
+CLASSES: dict[str, tuple[type, dict[str, Member]]] = {
+    "Run": (Run, members(RUN)),
+    "Experiment": (Experiment, members(EXPERIMENT)),
+    "Workspace": (Workspace, members(WORKSPACE)),
+}
+EVERY = [(owner, member) for owner, (_, table) in CLASSES.items() for member in table.values()]
+
+
+def parameters_of(found: object) -> list[inspect.Parameter]:
+    return list(inspect.signature(found.__func__ if isinstance(found, (staticmethod, classmethod)) else found).parameters.values())  # type: ignore[arg-type]  # checked by the caller
+
+
+def written(parameter: inspect.Parameter) -> Parameter:
+    stars = "*" if parameter.kind is inspect.Parameter.VAR_POSITIONAL else "**" if parameter.kind is inspect.Parameter.VAR_KEYWORD else ""
+    default = None if parameter.default is inspect.Parameter.empty else repr(parameter.default)
+    return Parameter(parameter.name, default, stars)
+
+
+@pytest.mark.parametrize(("owner", "member"), EVERY, ids=lambda value: value if isinstance(value, str) else value.name)
+def test_a_member_has_the_name_kind_parameters_and_defaults_that_scripts_use(owner: str, member: Member) -> None:
+    found = inspect.getattr_static(CLASSES[owner][0], member.name)
+    if member.parameters is None:
+        assert isinstance(found, property)
+        assert (found.fset is not None) == (member.kind == "settable")
+        return
+    kinds: dict[str, Any] = {"static": staticmethod, "class": classmethod}
+    assert isinstance(found, kinds[member.kind]) if member.kind in kinds else inspect.isfunction(found)
+    given = parameters_of(found)[0 if member.kind == "static" else 1 :]
+    ours = [parameter for parameter in given if parameter.kind is inspect.Parameter.KEYWORD_ONLY]
+    assert tuple(written(parameter) for parameter in given if parameter not in ours) == member.parameters
+    assert [parameter.name for parameter in ours if parameter.default is inspect.Parameter.empty] == []
+
+
+def rows() -> dict[str, dict[str, str]]:
+    """Return what the document says: of each class, member to what it does here."""
+    found: dict[str, dict[str, str]] = {}
+    for heading, block in re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", DOCUMENT.read_text(), re.M | re.S):
+        lines = re.findall(r"^\| `(\w+)` \| (works|local|raises) \| \S.*\|$", block, re.M)
+        if lines:
+            assert len(lines) == len(dict(lines)) == len(re.findall(r"^\| `", block, re.M)), heading
+            found[heading] = dict(lines)
+    return found
+
+
+@pytest.mark.parametrize("owner", ["Run", "Experiment"])
+def test_the_document_has_every_member_once(owner: str) -> None:
+    assert sorted(rows()[owner]) == sorted(CLASSES[owner][1])
+
+
+class World:
+    """A run that has ended, with a child, an open one, and room for files."""
+
+    def __init__(self, workspace: Workspace, folder: Path) -> None:
+        self.workspace = workspace
+        self.folder = folder
+        self.experiment = Experiment(workspace, "members")
+        self.run = self.experiment.start_logging(display_name="open")
+        self.child = self.run.child_run("child")
+        self.child.log("loss", 0.5)
+        self.child.complete()
+        self.source = folder / "source.txt"
+        self.source.write_text("text")
+        self._counter = itertools.count()
+
+    def fresh(self) -> Run:
+        """Return a run of its own."""
+        return self.experiment.start_logging()
+
+    def name(self) -> str:
+        """Return a name that was not used yet."""
+        return f"name-{next(self._counter)}"
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory, module_port: int) -> Iterator[World]:
+    folder = tmp_path_factory.mktemp("members")
+    with pytest.MonkeyPatch.context() as patch, ServerProcess(folder, module_port) as server:
+        for name in ("RUNHERALD_LOG", "RUNHERALD_WORKSPACE", "RUNHERALD_TOKEN", "RUNHERALD_CONFIG", "RUNHERALD_LEASE_SECONDS"):
+            patch.delenv(name, raising=False)
+        for name in ("RUNHERALD_RUN_ID", "RUNHERALD_EXPERIMENT"):
+            patch.delenv(name, raising=False)
+        patch.setenv("RUNHERALD_HOME", str(folder / "home"))
+        patch.setenv("RUNHERALD_URL", server.url)
+        patch.chdir(folder)
+        workspace = Workspace()
+        yield World(workspace, folder)
+        workspace.session.close()
+
+
+@pytest.fixture(scope="module")
+def module_port() -> int:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def logged(world: World, log: Callable[[Run], object], expected: object) -> bool:
+    run = world.fresh()
+    log(run)
+    return bool(run.get_metrics() == {"m": expected})
+
+
+def chart(kind: str, **data: object) -> dict[str, object]:
+    return {"schema_type": kind, "schema_version": "v1", "data": data}
+
+
+CONFUSION = chart("confusion_matrix", class_labels=["one"], matrix=[[3]])
+TABLES = {"probability_tables": [[[1, 2, 3, 4]]], "percentile_tables": [[[1, 2, 3, 4]]]}
+ACCURACY = chart("accuracy_table", class_labels=["a"], probability_thresholds=[0.5], percentile_thresholds=[0.5], **TABLES)
+RESIDUALS = chart("residuals", bin_edges=[0.0, 1.0], bin_counts=[3])
+PREDICTIONS = chart("predictions", bin_averages=[0.1], bin_errors=[None], bin_counts=[2], bin_edges=[0.0, 1.0])
+
+
+def ended(run: Run, end: Callable[[Run], object]) -> str:
+    end(run)
+    return run.get_status()
+
+
+def with_block(world: World) -> str:
+    with world.fresh() as run:
+        pass
+    return run.get_status()
+
+
+def did(run: Run, *changes: Callable[[Run], object]) -> Run:
+    for change in changes:
+        change(run)
+    return run
+
+
+def experiment_of(world: World) -> Experiment:
+    return Experiment(world.workspace, world.name())
+
+
+def changed(experiment: Experiment, *changes: Callable[[Experiment], object]) -> Experiment:
+    for change in changes:
+        change(experiment)
+    return Experiment(experiment.workspace, experiment.name)
+
+
+def uploaded(world: World, upload: Callable[[Run], object]) -> list[str]:
+    run = world.fresh()
+    upload(run)
+    return run.get_file_names()
+
+
+def downloaded(world: World, download: Callable[[Run, Path], object], name: str) -> str:
+    run, target = world.fresh(), world.folder / world.name()
+    run.upload_file("a/b.txt", io.BytesIO(b"content"))
+    target.mkdir()
+    download(run, target)
+    return (target / name).read_text()
+
+
+def provided(world: World) -> bool:
+    class Kept(Run):
+        pass
+
+    Run.add_type_provider("", lambda experiment, view: Kept(experiment, view.run_id, _view=view))
+    try:
+        return isinstance(Run.get(world.workspace, world.run.id), Kept)
+    finally:
+        Run.add_type_provider("", lambda experiment, view: Run(experiment, view.run_id, _view=view))
+
+
+def described(world: World) -> bool:
+    run = world.fresh()
+    run.display_name, run.description = "named", "described"
+    read = Run.get(world.workspace, run.id)
+    return (read.display_name, read.name, read.description) == ("named", "named", "described")
+
+
+def deleted(world: World) -> bool:
+    with pytest.raises(InvalidInput, match="archive"):
+        Experiment.delete(world.workspace, world.experiment.id)
+    empty = changed(experiment_of(world), lambda experiment: experiment.tag("a"))
+    Experiment.delete(world.workspace, empty.id)
+    return [one.name for one in Experiment.list(world.workspace, empty.name)] == [empty.name]
+
+
+BEHAVIOUR: dict[str, Callable[[World], bool]] = {
+    "Run.__enter__": lambda w: with_block(w) == "Completed",
+    "Run.__exit__": lambda w: with_block(w) == "Completed",
+    "Run.__init__": lambda w: Run(w.experiment, w.run.id, "outputs").get_status() == "Running",
+    "Run.add_properties": lambda w: did(w.fresh(), lambda run: run.add_properties({"a": "b"})).get_properties() == {"a": "b"},
+    "Run.add_type_provider": provided,
+    "Run.cancel": lambda w: ended(w.fresh(), Run.cancel) == "Canceled",
+    "Run.child_run": lambda w: w.fresh().child_run("kid").get_status() == "Running",
+    "Run.clean": lambda w: w.run.clean() == [],
+    "Run.complete": lambda w: ended(w.fresh(), Run.complete) == "Completed",
+    "Run.create_children": lambda w: len(w.fresh().create_children(tag_key="k", tag_values=[1, 2])) == 2,
+    "Run.description": described,
+    "Run.display_name": described,
+    "Run.download_file": lambda w: downloaded(w, lambda run, to: run.download_file("a/b.txt", to), "b.txt") == "content",
+    "Run.download_files": lambda w: downloaded(w, lambda run, to: run.download_files("a", to), "a/b.txt") == "content",
+    "Run.experiment": lambda w: w.run.experiment.name == "members",
+    "Run.fail": lambda w: ended(w.fresh(), lambda run: run.fail("no luck")) == "Failed",
+    "Run.flush": lambda w: did(w.fresh(), Run.flush).health.waiting == 0,
+    "Run.get": lambda w: Run.get(w.workspace, w.run.id).display_name == "open",
+    "Run.get_all_logs": lambda w: w.run.get_all_logs(w.folder / "logs") == [],
+    "Run.get_children": lambda w: [run.id for run in w.run.get_children()] == [w.child.id],
+    "Run.get_context": lambda w: Run.get_context().id.startswith("OfflineRun_"),
+    "Run.get_detailed_status": lambda w: w.run.get_detailed_status() == "Running",
+    "Run.get_details": lambda w: w.run.get_details()["runId"] == w.run.id,
+    "Run.get_details_with_logs": lambda w: w.run.get_details_with_logs()["logFiles"] == {},
+    "Run.get_file_names": lambda w: w.run.get_file_names() == [],
+    "Run.get_metrics": lambda w: w.run.get_metrics(recursive=True) == {w.child.id: {"loss": 0.5}},
+    "Run.get_portal_url": lambda w: w.run.get_portal_url().endswith(f"/runs/{w.run.id}"),
+    "Run.get_properties": lambda w: w.run.get_properties() == {},
+    "Run.get_status": lambda w: w.child.get_status() == "Completed",
+    "Run.get_submitted_run": lambda w: Run.get_submitted_run() is Run.get_context(),
+    "Run.get_tags": lambda w: w.child.get_tags() == {},
+    "Run.id": lambda w: w.run.id == Run.get(w.workspace, w.run.id).id,
+    "Run.list": lambda w: w.child.id in {run.id for run in Run.list(w.experiment, status="Completed", include_children=True)},
+    "Run.list_by_compute": lambda w: w.run.id in {run["runId"] for run in Run.list_by_compute("local", status="Running")},
+    "Run.log": lambda w: logged(w, lambda run: run.log("m", 1.5), 1.5),
+    "Run.log_accuracy_table": lambda w: logged(w, lambda run: run.log_accuracy_table("m", ACCURACY), ACCURACY),
+    "Run.log_confusion_matrix": lambda w: logged(w, lambda run: run.log_confusion_matrix("m", CONFUSION), CONFUSION),
+    "Run.log_image": lambda w: uploaded(w, lambda run: run.log_image("m", w.source))[0].startswith("m_"),
+    "Run.log_list": lambda w: logged(w, lambda run: run.log_list("m", [1, "a"]), [1, "a"]),
+    "Run.log_predictions": lambda w: logged(w, lambda run: run.log_predictions("m", PREDICTIONS), PREDICTIONS),
+    "Run.log_residuals": lambda w: logged(w, lambda run: run.log_residuals("m", RESIDUALS), RESIDUALS),
+    "Run.log_row": lambda w: logged(w, lambda run: run.log_row("m", a=1), {"a": 1}),
+    "Run.log_table": lambda w: logged(w, lambda run: run.log_table("m", {"a": [1, 2]}), {"a": [1, 2]}),
+    "Run.name": described,
+    "Run.number": lambda w: w.child.number == w.run.number + 1,
+    "Run.parent": lambda w: (parent := Run.get(w.workspace, w.child.id).parent) is not None and parent.id == w.run.id,
+    "Run.properties": lambda w: w.run.properties == {},
+    "Run.remove_tags": lambda w: did(w.fresh(), lambda run: run.tag("a"), lambda run: run.remove_tags("a")).get_tags() == {},
+    "Run.set_tags": lambda w: did(w.fresh(), lambda run: run.set_tags({"b": 1})).get_tags() == {"b": "1"},
+    "Run.start": lambda w: ended(Run(w.experiment, w.name()), Run.start) == "Running",
+    "Run.status": lambda w: w.run.status == "Running",
+    "Run.tag": lambda w: did(w.fresh(), lambda run: run.tag("flag")).get_tags() == {"flag": None},
+    "Run.tags": lambda w: w.run.tags == w.run.get_tags(),
+    "Run.type": lambda w: w.run.type == "",
+    "Run.upload_file": lambda w: uploaded(w, lambda run: run.upload_file("a.txt", str(w.source))) == ["a.txt"],
+    "Run.upload_files": lambda w: uploaded(w, lambda run: run.upload_files(["a", "b"], [w.source, w.source])) == ["a", "b"],
+    "Run.upload_folder": lambda w: "code/source.txt" in uploaded(w, lambda run: run.upload_folder("code", w.folder / "code")),
+    "Run.wait_for_completion": lambda w: w.child.wait_for_completion()["status"] == "Completed",
+    "Experiment.__init__": lambda w: Experiment(w.workspace, "members", _create_in_cloud=False).id == w.experiment.id,
+    "Experiment.archive": lambda w: changed(experiment_of(w), Experiment.archive).archived_time is not None,
+    "Experiment.archived_time": lambda w: w.experiment.archived_time is None,
+    "Experiment.delete": deleted,
+    "Experiment.get_portal_url": lambda w: "experiment=members" in w.experiment.get_portal_url(),
+    "Experiment.get_runs": lambda w: w.run.id in {run.id for run in w.experiment.get_runs()},
+    "Experiment.id": lambda w: w.experiment.id != experiment_of(w).id,
+    "Experiment.list": lambda w: [one.name for one in Experiment.list(w.workspace, "members")] == ["members"],
+    "Experiment.name": lambda w: w.experiment.name == "members",
+    "Experiment.reactivate": lambda w: changed(experiment_of(w), Experiment.archive, Experiment.reactivate).archived_time is None,
+    "Experiment.refresh": lambda w: changed(w.experiment, Experiment.refresh).tags == {},
+    "Experiment.remove_tags": lambda w: changed(experiment_of(w), lambda e: e.tag("a"), lambda e: e.remove_tags("a")).tags == {},
+    "Experiment.set_tags": lambda w: changed(experiment_of(w), lambda e: e.set_tags({"a": 1, "b": None})).tags == {"a": "1", "b": None},
+    "Experiment.start_logging": lambda w: w.experiment.start_logging(outputs=None, snapshot_directory=".").get_status() == "Running",
+    "Experiment.tag": lambda w: changed(experiment_of(w), lambda e: e.tag("a", "x")).tags == {"a": "x"},
+    "Experiment.tags": lambda w: w.experiment.tags == {},
+    "Experiment.workspace": lambda w: w.experiment.workspace is w.workspace,
+    "Experiment.workspace_object": lambda w: w.experiment.workspace_object is w.workspace,
+}
+SAID = {f"{owner}.{name}": said for owner, table in rows().items() for name, said in table.items()}
+
+
+@pytest.mark.parametrize("name", sorted(name for name, said in SAID.items() if said != "raises"))
+def test_a_member_that_is_said_to_work_does(world: World, name: str) -> None:
+    (world.folder / "code").mkdir(exist_ok=True)
+    (world.folder / "code" / "source.txt").write_text("text")
+    assert BEHAVIOUR[name](world)
+
+
+@pytest.mark.parametrize("name", sorted(name for name, said in SAID.items() if said == "raises"))
+def test_a_member_that_is_said_to_raise_says_what_to_use(world: World, name: str) -> None:
+    owner, _, member = name.partition(".")
+    call = getattr(world.run if owner == "Run" else world.experiment, member)
+    needed = [each for each in (CLASSES[owner][1][member].parameters or ()) if each.default is None and not each.stars]
+    with pytest.raises(Unsupported) as caught:
+        call(*["x"] * len(needed))
+    assert member in str(caught.value)
+    assert ";" in str(caught.value)  # what to use instead
+    assert name not in BEHAVIOUR
