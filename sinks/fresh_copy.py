@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from runherald.errors import InvalidInput
 from runherald.sinks.connection import HistoryDatabase
-from runherald.sinks.migrate import migrate
+from runherald.sinks.migrate import migrate, uncontracted
 from runherald.sinks.select import LONG, select
 from runherald.sinks.table_shape import listed, shape_of
 
@@ -45,7 +45,8 @@ class FreshCopy:
         self.drop()
         self.tables = history.sibling(self._name)
         try:
-            migrate(self.tables, cluster=cluster)
+            # As history's: the tables will be exchanged under parts that may need what is not taken away there yet.
+            migrate(self.tables, cluster=cluster, contract=not uncontracted(history))
         except BaseException:
             self.tables.close()
             raise

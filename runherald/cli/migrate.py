@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from runherald.cli.options import Commands
 
 
+_LEFT = "These take away what older versions need. When every server and worker is of this version, run `runherald migrate --contract`:"
+
+
 def register(commands: Commands) -> None:
     """Add `migrate`."""
     parser = commands.add_parser(
@@ -26,6 +29,11 @@ def register(commands: Commands) -> None:
     parser.add_argument("--history", metavar="URL", help="http(s)://user:password@host:port (RUNHERALD_HISTORY)")
     parser.add_argument("--database", metavar="NAME", help="database on that server (runherald)")
     parser.add_argument("--cluster", default="", metavar="NAME", help="make replicated tables on this cluster")
+    parser.add_argument(
+        "--contract",
+        action="store_true",
+        help="also take away what only versions before this one need: when every server and worker is of this version",
+    )
     add_output(parser)
     add_config(parser)
     parser.set_defaults(run=migrate)
@@ -36,7 +44,7 @@ def migrate(args: argparse.Namespace) -> int:
 
     Raises:
         SettingsError: history is embedded.
-        SchemaMismatch: the schema is of another version.
+        SchemaMismatch: the schema is of another version, or this one is too old for it.
         Unreachable: the server does not answer.
     """
     from runherald.sinks import migrate as schema
@@ -49,16 +57,18 @@ def migrate(args: argparse.Namespace) -> int:
         raise SettingsError("--history: write http(s)://user:password@host:port (`runherald up` migrates the embedded history itself)")
     database = HistoryDatabase.open(settings.history, database=settings.database)
     try:
-        applied = schema.migrate(database, cluster=args.cluster)
+        applied = schema.migrate(database, cluster=args.cluster, contract=args.contract or None)
+        left = schema.uncontracted(database)
     finally:
         database.close()
     sql = server_user_sql(database=settings.database)
-    answer = {"applied": applied, "query_user_sql": sql}
+    answer = {"applied": applied, "left": left, "query_user_sql": sql}
     print_answer(
         args,
         answer,
         table=lambda: [
             text([f"applied {name}" for name in applied] or ["the schema is up to date"]),
+            *([text([f"left {name}" for name in left], _LEFT)] if left else []),
             text([f"{statement};" for statement in sql], "To let users query, run once as an administrator, with a password of yours:"),
         ],
     )

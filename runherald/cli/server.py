@@ -106,6 +106,7 @@ def serve(settings: Settings, *, catch_mail: bool) -> int:
             status=status,
             ailment=lambda: _ailment(runner),
             health=runner.health,
+            fills=runner.fills,
             live=live,
             lag_seconds=settings.watch.lag_seconds,
             token=settings.token,
@@ -173,7 +174,7 @@ def _ready_history(settings: Settings) -> HistoryDatabase:
     history = open_history(settings)
     try:
         if settings.history == "embedded":
-            migrate(history)
+            migrate(history, contract=True)  # nobody else is on it: the log's folder is ours
         else:
             check_schema(history)
     except BaseException:
