@@ -9,7 +9,7 @@ from runherald.errors import InvalidInput
 from runherald.events import AmlRunHeartbeatEvent, Data
 from runherald.producers.entries import Logged, Point, Text, encode_entry, said
 from runherald.producers.journal import Journal
-from runherald.producers.outbox import Outbox
+from runherald.producers.send_queue import SendQueue
 
 BEATS_A_LEASE = 3
 GIVEN = -1
@@ -31,7 +31,7 @@ class Recorder:
     def __init__(
         self,
         journal: Journal,
-        outbox: Outbox,
+        queue: SendQueue,
         steps: dict[str, int],
         *,
         lease_seconds: float = 0.0,
@@ -40,7 +40,7 @@ class Recorder:
         micros: Callable[[], int] = micros_now,
     ) -> None:
         self.journal = journal
-        self.outbox = outbox
+        self.queue = queue
         self.closed = False
         self._lock = journal.lock
         self._steps = steps
@@ -50,7 +50,7 @@ class Recorder:
         self._next_beat = float("-inf")
         self._last_beat = -1
         if lease_seconds:
-            outbox.beat = self.beat
+            queue.beat = self.beat
 
     def log(self, name: str, value: float | str, step: int | None = None, description: str = "") -> None:
         """Record a number or text; without a step, at the next one of the name."""
@@ -105,12 +105,12 @@ class Recorder:
         """Take no more records; the shipper sends what there is and lets go of the journal."""
         with self._lock:
             self.closed = True
-            self.outbox.closed = True
+            self.queue.closed = True
 
     def abandon(self) -> None:
         """In a forked child: close the child's copies of the parent's files. Another recorder takes over."""
         self.closed = True
-        self.outbox.beat = None
+        self.queue.beat = None
         self.journal.close()
 
     def _append(self, payload: bytes) -> None:

@@ -187,20 +187,20 @@ class RunWriter:
         recorder, self._recorder = self._recorder, None
         assert recorder is not None
         recorder.close()
-        self._cancel_requested = recorder.outbox.cancel_requested
-        if not self.session.shipper.flush(recorder.outbox, timeout_seconds, give_up=True):
+        self._cancel_requested = recorder.queue.cancel_requested
+        if not self.session.shipper.flush(recorder.queue, timeout_seconds, give_up=True):
             _log.info("run_end_waits run=%s status=%s: it stands in the journal and is sent later", self.run_id, status)
-        self._rejected += recorder.outbox.rejected
+        self._rejected += recorder.queue.rejected
 
     def flush(self, timeout_seconds: float) -> bool:
         """Wait until all that was recorded is acknowledged; say whether it is."""
         recorder = self._recorder
-        return recorder is None or self.session.shipper.flush(recorder.outbox, timeout_seconds)
+        return recorder is None or self.session.shipper.flush(recorder.queue, timeout_seconds)
 
     @property
     def cancel_requested(self) -> bool:
         """Whether somebody asked to cancel the run, as of the last answer."""
-        return self._cancel_requested or (self._recorder is not None and self._recorder.outbox.cancel_requested)
+        return self._cancel_requested or (self._recorder is not None and self._recorder.queue.cancel_requested)
 
     def health(self) -> Health:
         """Return how the reporting is doing."""
@@ -208,12 +208,12 @@ class RunWriter:
         recorder = self._recorder
         if recorder is None:
             return Health(rejected=self._rejected, transport=str(error) if error else "")
-        journal, outbox = recorder.journal, recorder.outbox
+        journal, queue = recorder.journal, recorder.queue
         return Health(
             journal=str(journal.folder.path),
             recorded=journal.next_ordinal,
-            waiting=outbox.behind,
-            rejected=self._rejected + outbox.rejected,
+            waiting=queue.behind,
+            rejected=self._rejected + queue.rejected,
             lost=journal.lost,
             disk=journal.problem,
             transport=str(error) if error else "",

@@ -19,8 +19,8 @@ from runherald.producers.destination import destination_of, open_transport
 from runherald.producers.journal import Journal
 from runherald.producers.journal_folder import JournalHead
 from runherald.producers.origin import host_name
-from runherald.producers.outbox import Outbox
 from runherald.producers.recorder import Recorder
+from runherald.producers.send_queue import SendQueue
 from runherald.producers.shipper import Shipper
 
 EXIT_SECONDS = 10.0
@@ -53,11 +53,11 @@ class Session:
         """Return a recorder on a journal of its own, which the shipper sends from now on."""
         head = JournalHead(workspace=workspace, run_id=run_id, producer=producer or new_producer_id(), destination=self._address)
         journal = Journal(self.destination.home, head)
-        outbox = Outbox(head, journal.folder, journal=journal)
-        recorder = Recorder(journal, outbox, steps, lease_seconds=lease_seconds, host=host_name(), pid=os.getpid())
+        queue = SendQueue(head, journal.folder, journal=journal)
+        recorder = Recorder(journal, queue, steps, lease_seconds=lease_seconds, host=host_name(), pid=os.getpid())
         self._recorders.add(recorder)
         _watch_worker()
-        self.shipper.add(outbox)
+        self.shipper.add(queue)
         return recorder
 
     def reader(self) -> ApiClient:

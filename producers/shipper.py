@@ -13,7 +13,7 @@ from runherald.errors import InvalidInput, RunheraldError
 from runherald.events import Event
 from runherald.producers.batching import MAX_POINTS
 from runherald.producers.journal_folder import journal_folders
-from runherald.producers.outbox import Outbox, share
+from runherald.producers.send_queue import SendQueue, share
 from runherald.producers.transport import Sent, Transport
 from runherald.records import Position
 
@@ -66,8 +66,8 @@ class Shipper:
         self._saw = saw
         self._monotonic = monotonic
         self._jitter = jitter
-        self._live: list[Outbox] = []
-        self._adopted: list[Outbox] = []
+        self._live: list[SendQueue] = []
+        self._adopted: list[SendQueue] = []
         self._adopt_at = monotonic()
         self._sick: set[Path] = set()
         self._failures = 0
@@ -81,10 +81,10 @@ class Shipper:
         self.delivered = 0
         self.last_error: RunheraldError | None = None
 
-    def add(self, outbox: Outbox) -> None:
+    def add(self, queue: SendQueue) -> None:
         """Send a live journal's events from now on."""
         with self._changed:
-            self._live.append(outbox)
+            self._live.append(queue)
             self._begin()
             self._changed.notify_all()
 
@@ -95,12 +95,12 @@ class Shipper:
             self._begin()
             self._changed.notify_all()
 
-    def flush(self, outbox: Outbox, timeout_seconds: float, *, give_up: bool = False) -> bool:
-        """Wait until all that an outbox's journal holds now is acknowledged; say whether it is.
+    def flush(self, queue: SendQueue, timeout_seconds: float, *, give_up: bool = False) -> bool:
+        """Wait until all that a queue's journal holds now is acknowledged; say whether it is.
 
         `give_up`: stop waiting at the first attempt that fails, too, and do not wait for a server that keeps an attempt waiting.
         """
-        return self._wait([outbox], timeout_seconds, give_up=give_up)
+        return self._wait([queue], timeout_seconds, give_up=give_up)
 
     def settle(self, timeout_seconds: float) -> bool:
         """Wait until all that this process said so far is acknowledged; say whether it is.
@@ -112,10 +112,10 @@ class Shipper:
 
     def drain(self, timeout_seconds: float) -> int:
         """Wait until the live journals are sent and return how many records are not. Where nobody was ever reached, one attempt is all."""
-        outboxes = list(self._live)
+        queues = list(self._live)
         if not self._is_held_up():
-            self._wait(outboxes, timeout_seconds, give_up=not self.delivered)
-        return sum(outbox.behind for outbox in outboxes)
+            self._wait(queues, timeout_seconds, give_up=not self.delivered)
+        return sum(queue.behind for queue in queues)
 
     def stop(self, timeout_seconds: float = 5.0) -> None:
         """End the thread, close the transport and let go of the journals; what is not sent stays in them."""
@@ -124,12 +124,12 @@ class Shipper:
             self._changed.notify_all()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(0 if self._is_held_up() else timeout_seconds)
-        for outbox in self._live:
-            outbox.save()
+        for queue in self._live:
+            queue.save()
         if self._thread is not None and self._thread.is_alive():
             return  # still in a call of the transport: the process ends around it
-        for outbox in [*self._live, *self._adopted]:
-            outbox.finish()
+        for queue in [*self._live, *self._adopted]:
+            queue.finish()
         self._live, self._adopted = [], []
         self._transport.close()
 
@@ -142,9 +142,9 @@ class Shipper:
     def step(self, *, urgent: bool = False) -> float | None:
         """Do one round: heartbeats, one batch, acknowledgements. Return after how many seconds the next is due; None for not by itself."""
         now = self._monotonic()
-        for outbox in self._live:
-            if outbox.beat is not None:
-                outbox.beat(now, outbox.acknowledged)
+        for queue in self._live:
+            if queue.beat is not None:
+                queue.beat(now, queue.acknowledged)
         if now < self._retry_at and not urgent:
             return self._retry_at - now
         batch = self._gather()
@@ -153,7 +153,7 @@ class Shipper:
             return self._retry_at - now
         self._let_go()
         self._adopt(now)
-        if self._adopted or any(outbox.behind >= MAX_POINTS for outbox in self._live):
+        if self._adopted or any(queue.behind >= MAX_POINTS for queue in self._live):
             return 0.0
         return LINGER_SECONDS if self._live else None
 
@@ -189,27 +189,27 @@ class Shipper:
             with self._changed:
                 self._changed.notify_all()
 
-    def _gather(self) -> list[tuple[Outbox, list[Event]]]:
+    def _gather(self) -> list[tuple[SendQueue, list[Event]]]:
         """Return the next batch: of the live journals, and where these leave room, of what dead processes left."""
-        batch: list[tuple[Outbox, list[Event]]] = []
+        batch: list[tuple[SendQueue, list[Event]]] = []
         room = MAX_EVENTS
-        for outbox in [*self._live, *self._adopted]:
-            events = self._pending(outbox) if room > 0 else []
+        for queue in [*self._live, *self._adopted]:
+            events = self._pending(queue) if room > 0 else []
             if events:
-                batch.append((outbox, events))
+                batch.append((queue, events))
                 room -= len(events)
         return batch
 
-    def _pending(self, outbox: Outbox) -> list[Event]:
+    def _pending(self, queue: SendQueue) -> list[Event]:
         try:
-            return outbox.pending()
+            return queue.pending()
         except OSError as error:
-            if outbox.folder.path not in self._sick:
-                self._sick.add(outbox.folder.path)
-                _log.warning("journal_unreadable path=%s reason=%r", outbox.folder.path, str(error))
+            if queue.folder.path not in self._sick:
+                self._sick.add(queue.folder.path)
+                _log.warning("journal_unreadable path=%s reason=%r", queue.folder.path, str(error))
             return []
 
-    def _send(self, batch: list[tuple[Outbox, list[Event]]]) -> bool:
+    def _send(self, batch: list[tuple[SendQueue, list[Event]]]) -> bool:
         self._sending_since = self._monotonic()
         try:
             sent = self._transport.send([event for _, events in batch for event in events])
@@ -225,17 +225,17 @@ class Shipper:
         self._acknowledge(batch, sent)
         return True
 
-    def _acknowledge(self, batch: list[tuple[Outbox, list[Event]]], sent: Sent) -> None:
+    def _acknowledge(self, batch: list[tuple[SendQueue, list[Event]]], sent: Sent) -> None:
         if self._saw is not None and sent.positions:
             self._saw(sent.positions)
         first = 0
-        for outbox, events in batch:
-            outbox.acknowledge(share(list(sent.rejected), first, len(events)))
+        for queue, events in batch:
+            queue.acknowledge(share(list(sent.rejected), first, len(events)))
             first += len(events)
         asked = set(sent.cancel_requested)
-        for outbox in self._live:
-            if outbox.head.run_id in asked:
-                outbox.cancel_requested = True
+        for queue in self._live:
+            if queue.head.run_id in asked:
+                queue.cancel_requested = True
 
     def _failed(self, error: RunheraldError) -> None:
         self.attempts_failed += 1
@@ -247,34 +247,34 @@ class Shipper:
         self.last_error = error
 
     def _let_go(self) -> None:
-        for outboxes in (self._live, self._adopted):
-            for outbox in [one for one in outboxes if one.closed and not one.behind]:
-                if outbox.journal is None and outbox.folder.path not in self._sick and self._pending(outbox):
+        for queues in (self._live, self._adopted):
+            for queue in [one for one in queues if one.closed and not one.behind]:
+                if queue.journal is None and queue.folder.path not in self._sick and self._pending(queue):
                     continue
-                outbox.finish()
-                outboxes.remove(outbox)
+                queue.finish()
+                queues.remove(queue)
 
     def _put_aside(self) -> None:
         """Close the journals of runs that ended, but for the last few, lest they use up the files that the script may open. They are
         adopted later."""
-        ended = [outbox for outbox in self._live if outbox.may_wait]
-        for outbox in ended[:-_ENDED_OPEN]:
-            outbox.finish()
-            self._live.remove(outbox)
+        ended = [queue for queue in self._live if queue.may_wait]
+        for queue in ended[:-_ENDED_OPEN]:
+            queue.finish()
+            self._live.remove(queue)
 
     def _adopt(self, now: float) -> None:
         """Take on some journals of dead processes, if it is time to look."""
         if self._home is None or self._adopted or now < self._adopt_at:
             return
         self._adopt_at = now + ADOPT_SECONDS
-        ours = {outbox.folder.path for outbox in self._live}
+        ours = {queue.folder.path for queue in self._live}
         for folder in journal_folders(self._home):
             if folder.path in ours or folder.path in self._sick:
                 continue
             try:
                 if folder.head().destination != self._destination:
                     continue
-                self._adopted.append(Outbox.adopt(folder))
+                self._adopted.append(SendQueue.adopt(folder))
             except (BlockingIOError, FileNotFoundError):
                 continue  # its owner lives, or has just sent all of it
             except PermissionError:
@@ -291,14 +291,14 @@ class Shipper:
         began = self._sending_since
         return began is not None and self._monotonic() - began >= HELD_UP_SECONDS
 
-    def _wait(self, outboxes: Sequence[Outbox], timeout_seconds: float, *, give_up: bool) -> bool:
-        targets = [(outbox, outbox.acknowledged + outbox.behind) for outbox in outboxes]
+    def _wait(self, queues: Sequence[SendQueue], timeout_seconds: float, *, give_up: bool) -> bool:
+        targets = [(queue, queue.acknowledged + queue.behind) for queue in queues]
         deadline = self._monotonic() + timeout_seconds
         failed = self.attempts_failed
         with self._changed:
             self._urgent = True
             self._changed.notify_all()
-            while any(outbox.acknowledged < target for outbox, target in targets):
+            while any(queue.acknowledged < target for queue, target in targets):
                 left = deadline - self._monotonic()
                 if (
                     left <= 0

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from runherald.errors import InvalidInput, RunheraldError
 from runherald.producers.journal_folder import JournalFolder, journal_folders
-from runherald.producers.outbox import Outbox
+from runherald.producers.send_queue import SendQueue
 from runherald.producers.transport import Transport
 
 
@@ -84,7 +84,7 @@ def _describe(folder: JournalFolder, failed: str, destination: str) -> JournalSy
 def _send(folder: JournalFolder, transport: Transport) -> JournalSynced:
     run_id = folder.head().run_id
     try:
-        outbox = Outbox.adopt(folder)
+        queue = SendQueue.adopt(folder)
     except BlockingIOError:
         return JournalSynced(path=folder.path, run_id=run_id, state="held", reason="its process lives and sends it itself")
     except FileNotFoundError:
@@ -93,21 +93,21 @@ def _send(folder: JournalFolder, transport: Transport) -> JournalSynced:
         return JournalSynced(path=folder.path, run_id=run_id, state="unreadable", reason=str(error))
     events, state, reason = 0, "sent", ""
     try:
-        for count in _batches(outbox, transport):
+        for count in _batches(queue, transport):
             events += count
     except RunheraldError as error:
         state, reason = "waiting", str(error)
     except OSError as error:
         state, reason = "unreadable", str(error)
     finally:
-        outbox.finish()
+        queue.finish()
     return JournalSynced(
-        path=folder.path, run_id=run_id, state=state, reason=reason, events=events, rejected=outbox.rejected, damaged=outbox.damaged
+        path=folder.path, run_id=run_id, state=state, reason=reason, events=events, rejected=queue.rejected, damaged=queue.damaged
     )
 
 
-def _batches(outbox: Outbox, transport: Transport) -> Iterator[int]:
-    while events := outbox.pending():
+def _batches(queue: SendQueue, transport: Transport) -> Iterator[int]:
+    while events := queue.pending():
         sent = transport.send(events)
-        outbox.acknowledge(list(sent.rejected))
+        queue.acknowledge(list(sent.rejected))
         yield len(events)

@@ -23,7 +23,7 @@ from runherald.producers.entries import Entry, decode_entry, encode_entry
 from runherald.producers.frames import frame
 from runherald.producers.journal_folder import JournalFolder
 from runherald.producers.journal_reader import JournalReader
-from runherald.producers.outbox import Outbox
+from runherald.producers.send_queue import SendQueue
 from runherald.records import TopicPartition
 from runherald.state import fold
 from runherald.status import Status
@@ -172,19 +172,19 @@ def test_a_journal_of_an_earlier_version_is_read_and_sent(tmp_path: Path) -> Non
     assert [(ordinal, decode_entry(payload)) for ordinal, payload in reader.read(100)] == entries
     assert reader.damaged == []
 
-    outbox = Outbox.adopt(folder)
-    events = [each for _ in entries for each in _sent(outbox)]
+    queue = SendQueue.adopt(folder)
+    events = [each for _ in entries for each in _sent(queue)]
     assert sum(getattr(event.data, "records", 1) for event in events) == len(entries) - ACKNOWLEDGED
     assert {event.sequence for event in events} >= {ACKNOWLEDGED}
-    assert (outbox.behind, outbox.rejected, outbox.damaged) == (0, 0, 0)
-    outbox.finish()
+    assert (queue.behind, queue.rejected, queue.damaged) == (0, 0, 0)
+    queue.finish()
     assert not folder.path.exists()
 
 
-def _sent(outbox: Outbox) -> list[Event]:
-    events = list(outbox.pending())
+def _sent(queue: SendQueue) -> list[Event]:
+    events = list(queue.pending())
     if events:
-        outbox.acknowledge([])
+        queue.acknowledge([])
     return events
 
 
@@ -199,8 +199,8 @@ def test_a_record_of_a_newer_journal_is_put_aside_and_stops_nothing(tmp_path: Pa
     folder = JournalFolder(write_journal(tmp_path))
     (first, path) = folder.segments()[-1]
     path.write_bytes(frame(first, msgspec.msgpack.encode([9, "of", "later"])) + frame(first + 1, encode_entry(ENTRIES["said"])))
-    outbox = Outbox.adopt(folder)
-    events = [each for _ in range(10) for each in _sent(outbox)]
+    queue = SendQueue.adopt(folder)
+    events = [each for _ in range(10) for each in _sent(queue)]
     assert max(event.sequence for event in events) == first + 1
     assert folder.keeps_unsent
 

@@ -13,7 +13,7 @@ from runherald.errors import InvalidInput
 from runherald.producers.journal import Journal
 from runherald.producers.journal_folder import JournalFolder, JournalHead, journal_folders
 from runherald.producers.journal_reader import CHUNK, JournalReader
-from runherald.producers.outbox import Outbox
+from runherald.producers.send_queue import SendQueue
 
 HEAD = JournalHead(workspace="default", run_id="run-1", producer="p", destination="http://here:1")
 
@@ -105,10 +105,10 @@ def test_a_torn_tail_is_no_record_and_no_damage(tmp_path: Path) -> None:
     journal.close()
     path = journal.folder.segment(0)
     path.write_bytes(path.read_bytes()[:-3])
-    outbox = Outbox.adopt(journal.folder)
-    assert outbox.pending() == []
-    assert outbox.damaged == 0
-    outbox.finish()
+    queue = SendQueue.adopt(journal.folder)
+    assert queue.pending() == []
+    assert queue.damaged == 0
+    queue.finish()
 
 
 def test_what_is_torn_off_before_a_later_segment_is_damage(tmp_path: Path) -> None:
@@ -134,11 +134,11 @@ def test_damage_in_the_middle_is_kept_aside_and_the_rest_goes_on(tmp_path: Path,
     assert len(reader.damaged) == 1
 
     with caplog.at_level(logging.WARNING):
-        outbox = Outbox.adopt(journal.folder)
-        while outbox.pending():
-            outbox.acknowledge([])
-        outbox.finish()
-    assert outbox.damaged == 1
+        queue = SendQueue.adopt(journal.folder)
+        while queue.pending():
+            queue.acknowledge([])
+        queue.finish()
+    assert queue.damaged == 1
     assert "journal_damaged" in caplog.text
     kept = list(journal.folder.path.glob("damaged-*"))
     assert len(kept) == 1
@@ -149,18 +149,18 @@ def test_damage_in_the_middle_is_kept_aside_and_the_rest_goes_on(tmp_path: Path,
 def test_a_live_owner_keeps_others_away_and_a_dead_one_does_not(tmp_path: Path) -> None:
     journal = filled(tmp_path, 1)
     with pytest.raises(BlockingIOError):
-        Outbox.adopt(journal.folder)
+        SendQueue.adopt(journal.folder)
     journal.close()
-    Outbox.adopt(journal.folder).finish()
+    SendQueue.adopt(journal.folder).finish()
 
 
 def test_where_it_was_acknowledged_to_is_kept(tmp_path: Path) -> None:
     journal = filled(tmp_path, 9)
     journal.folder.acknowledge(4)
     journal.close()
-    outbox = Outbox.adopt(journal.folder)
-    assert outbox.acknowledged == 4
-    outbox.finish()
+    queue = SendQueue.adopt(journal.folder)
+    assert queue.acknowledged == 4
+    queue.finish()
     assert JournalFolder(journal.folder.path).acknowledged() == 4
 
 
@@ -179,7 +179,7 @@ def test_a_head_that_cannot_be_used_is_named(tmp_path: Path, content: bytes | No
     path = journal.folder.path / "journal.json"
     path.write_bytes(content or path.read_bytes().replace(b'"version":1', b'"version":2'))
     with pytest.raises(InvalidInput, match=reason) as caught:
-        Outbox.adopt(journal.folder)
+        SendQueue.adopt(journal.folder)
     assert str(path) in str(caught.value)
 
 
@@ -188,7 +188,7 @@ def test_a_full_disk_keeps_records_in_memory_until_it_takes_them_again(
 ) -> None:
     clock = HeldClock()
     journal = Journal(tmp_path, HEAD, monotonic=clock)
-    outbox = Outbox(HEAD, journal.folder, journal=journal)
+    queue = SendQueue(HEAD, journal.folder, journal=journal)
     journal.append(b"0")
     real = os.write
 
@@ -201,7 +201,7 @@ def test_a_full_disk_keeps_records_in_memory_until_it_takes_them_again(
         journal.append(b"2")
     assert caplog.text.count("No space left") == 1
     assert "No space left" in journal.problem
-    assert [ordinal for ordinal, _ in outbox._read(10)] == [0, 1, 2]
+    assert [ordinal for ordinal, _ in queue._read(10)] == [0, 1, 2]
 
     monkeypatch.setattr(os, "write", real)
     clock.now += 10

@@ -125,7 +125,9 @@ def test_a_step_is_given_for_all_values_of_a_name_or_for_none(home: Path, run: R
     run.log("counted", 1.0)
     run.log("given", 1.0, step=0)
     before = recorded(home, run)
-    with pytest.raises(InvalidInput, match=f"run {run.id}: metric '(counted|given)': was logged with.* a step before; pass a step with all"):
+    with pytest.raises(
+        InvalidInput, match=f"run {run.id}: metric '(counted|given)': was logged with.* a step before; pass a step with all"
+    ):
         call(run)
     assert recorded(home, run) == before
 
@@ -277,7 +279,7 @@ def test_leaving_a_block_after_a_request_to_cancel_was_seen_cancels(home: Path, 
             run.log("loss", 1.0)
             recorder = run._writer._recorder
             assert recorder is not None
-            recorder.outbox.cancel_requested = True
+            recorder.queue.cancel_requested = True
             if look:
                 assert run.cancel_requested
         return run
@@ -370,7 +372,7 @@ def test_an_attached_run_records_and_beats_no_heart(home: Path, experiment: Expe
     assert [event.type for event in recorded(home, run)] == ["AmlRunMetricEvent", "AmlRunEvent"]
     recorder = run._writer._recorder
     assert recorder is not None
-    assert recorder.outbox.beat is None
+    assert recorder.queue.beat is None
 
 
 @pytest.mark.parametrize("run_id", ["", "a b", "x" * 257, "a/b"])

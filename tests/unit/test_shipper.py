@@ -14,8 +14,8 @@ from runherald.errors import RunheraldError, Unreachable
 from runherald.events import AmlRunEvent, AmlRunHeartbeatEvent, AmlRunMetricEvent, Event
 from runherald.producers.journal import Journal
 from runherald.producers.journal_folder import JournalHead, journal_folders
-from runherald.producers.outbox import Outbox
 from runherald.producers.recorder import Recorder
+from runherald.producers.send_queue import SendQueue
 from runherald.producers.shipper import BACKOFF_CAP_SECONDS, LINGER_SECONDS, Shipper
 from runherald.producers.sync import sync
 from runherald.producers.transport import Sent
@@ -66,15 +66,15 @@ class Bench:
     def recorder(self, run_id: str = "run-1", *, producer: str = "p", destination: str = "here", lease_seconds: float = 0.0) -> Recorder:
         head = JournalHead(workspace="default", run_id=run_id, producer=producer, destination=destination)
         journal = Journal(self.home, head)
-        outbox = Outbox(head, journal.folder, journal=journal)
-        recorder = Recorder(journal, outbox, {}, lease_seconds=lease_seconds)
-        self.shipper._live.append(outbox)  # without the thread
+        queue = SendQueue(head, journal.folder, journal=journal)
+        recorder = Recorder(journal, queue, {}, lease_seconds=lease_seconds)
+        self.shipper._live.append(queue)  # without the thread
         return recorder
 
     def dead(self, run_id: str, *, producer: str, destination: str = "here", points: int = 3) -> None:
         """Leave the journal of a process that died."""
         journal = Journal(self.home, JournalHead(workspace="default", run_id=run_id, producer=producer, destination=destination))
-        recorder = Recorder(journal, Outbox(journal.head, journal.folder, journal=journal), {})
+        recorder = Recorder(journal, SendQueue(journal.head, journal.folder, journal=journal), {})
         for step in range(points):
             recorder.log("loss", float(step))
         journal.close()
@@ -107,7 +107,7 @@ def test_points_that_follow_each_other_are_one_event_and_events_stay_alone(bench
     assert metric(bench.transport.events[1]).records == 5
     assert metric(bench.transport.events[1]).values == [0.0, 0.5, 1.0, 1.5, 2.0]
     assert metric(bench.transport.events[1]).steps == [0, 1, 2, 3, 4]
-    assert recorder.outbox.behind == 0
+    assert recorder.queue.behind == 0
 
 
 def test_at_most_a_thousand_points_an_event_and_the_next_at_once(bench: Bench) -> None:
@@ -172,7 +172,7 @@ def test_a_resend_by_another_process_has_the_same_ids(tmp_path: Path) -> None:
     recorder.log("loss", 1.0)
     recorder.say(AmlRunEvent(operation="Updated", description="d"))
     sent = ScriptedTransport()
-    sent.send(recorder.outbox.pending())
+    sent.send(recorder.queue.pending())
     recorder.journal.close()  # killed before the acknowledgement
     again = ScriptedTransport()
     report = sync(tmp_path, again)
@@ -188,8 +188,8 @@ def test_refused_events_are_kept_with_the_reason_and_the_rest_goes_on(tmp_path: 
     second.say(AmlRunEvent(operation="Created"))
     with caplog.at_level(logging.WARNING):
         bench.shipper.step()
-    assert (first.outbox.rejected, second.outbox.rejected) == (0, 1)
-    assert second.outbox.behind == 0
+    assert (first.queue.rejected, second.queue.rejected) == (0, 1)
+    assert second.queue.behind == 0
     line = msgspec.json.decode((second.journal.folder.path / "rejected.jsonl").read_bytes().strip())
     assert line["reason"] == "too many"
     assert line["event"]["subject"] == "run-2"
@@ -206,7 +206,7 @@ def test_positions_and_requests_to_cancel_reach_who_asks(tmp_path: Path) -> None
     first.log("loss", 1.0)
     bench.shipper.step()
     assert bench.saw == [position]
-    assert (first.outbox.cancel_requested, second.outbox.cancel_requested) == (False, True)
+    assert (first.queue.cancel_requested, second.queue.cancel_requested) == (False, True)
 
 
 def test_a_closed_journal_goes_when_all_is_acknowledged(tmp_path: Path) -> None:
@@ -297,9 +297,9 @@ def test_the_thread_delivers_and_flush_knows(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     threaded = Shipper(bench.transport)
     recorder = bench.recorder()
-    threaded.add(recorder.outbox)
+    threaded.add(recorder.queue)
     recorder.log("loss", 1.0)
-    assert threaded.flush(recorder.outbox, 10.0)
+    assert threaded.flush(recorder.queue, 10.0)
     assert len(bench.transport.events) == 1
     threaded.stop()
     assert bench.transport.closed
@@ -311,8 +311,8 @@ def test_flush_gives_up_at_a_failed_attempt_when_told_so(tmp_path: Path, broken:
     threaded = Shipper(bench.transport)
     recorder = bench.recorder()
     recorder.log("loss", 1.0)
-    threaded.add(recorder.outbox)
-    assert not threaded.flush(recorder.outbox, 30.0, give_up=True)
+    threaded.add(recorder.queue)
+    assert not threaded.flush(recorder.queue, 30.0, give_up=True)
     assert threaded.last_error is broken
     threaded.stop()
 
@@ -333,8 +333,8 @@ def test_a_bug_in_the_transport_does_not_end_the_thread(tmp_path: Path, caplog: 
     threaded = Shipper(transport)
     recorder = Bench(tmp_path).recorder()
     recorder.log("loss", 1.0)
-    threaded.add(recorder.outbox)
-    assert threaded.flush(recorder.outbox, 10.0)
+    threaded.add(recorder.queue)
+    assert threaded.flush(recorder.queue, 10.0)
     assert "ZeroDivisionError" in caplog.text
     threaded.stop()
 

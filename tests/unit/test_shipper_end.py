@@ -75,10 +75,10 @@ def test_a_server_that_keeps_an_attempt_waiting_is_not_waited_for_at_the_end(tmp
     bench.shipper.hurry()
     assert began.wait(30)
     bench.clock.now += HELD_UP_SECONDS  # stands still from here on: whoever waited, would wait without end
-    assert not bench.shipper.flush(recorder.outbox, 10, give_up=True)
+    assert not bench.shipper.flush(recorder.queue, 10, give_up=True)
     assert bench.shipper.drain(10) == 1
     let_go.set()
-    assert bench.shipper.flush(recorder.outbox, 10)
+    assert bench.shipper.flush(recorder.queue, 10)
     bench.shipper.stop()
 
 

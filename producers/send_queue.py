@@ -1,4 +1,4 @@
-"""What one journal still has to send."""
+"""The send queue of a journal: what it still has to send, in order."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Beat = Callable[[float, int], None]
 """Journals a heartbeat if one is due; given the time (seconds, monotonic) and the ordinal below which all is acknowledged."""
 
 
-class Outbox:
+class SendQueue:
     """Hands out a journal's events in order and keeps how far they are acknowledged. Used by the shipper's thread alone.
 
     It belongs to the live journal of this process, or to one whose owner is dead (`lock`, held until `finish`).
@@ -53,7 +53,7 @@ class Outbox:
         self._exhausted = False
 
     @classmethod
-    def adopt(cls, folder: JournalFolder) -> Outbox:
+    def adopt(cls, folder: JournalFolder) -> SendQueue:
         """Take over a journal whose owner is dead.
 
         Raises:
