@@ -10,6 +10,7 @@ from typing import Any
 
 from runherald.records import Record, TopicPartition
 from runherald.streams.errors import OutOfOrder
+from runherald.streams.fill import Fill
 
 logger = logging.getLogger(__name__)
 
@@ -105,6 +106,10 @@ class Arrivals:
             self._next.pop(partition, None)
             self._taken.pop(partition, None)
         self._hold(deque((event, record) for event, record in self._waiting if record.topic_partition not in partitions))
+
+    def fill(self) -> Fill:
+        """Return how full it is."""
+        return Fill("arrivals", len(self._waiting), MAX_RECORDS, self._bytes, MAX_BYTES)
 
     def positions(self) -> dict[TopicPartition, int]:
         """Return the next offset to be taken, for each partition."""

@@ -15,6 +15,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from runherald.records import Outgoing, Processor, Record, TopicPartition
+from runherald.streams.fill import Fill
 
 TICK_SECONDS = 1.0
 """How often a processor is called without records, so that it notices time passing."""
@@ -60,6 +61,16 @@ def flush_due(taken: Taken, policy: FlushPolicy, now: float) -> bool:
     if taken.since is None:
         return False
     return taken.records >= policy.records or taken.size >= policy.size or now >= flush_time(taken, taken.since, policy)
+
+
+def fitting(records: Sequence[Record], taken: Taken, policy: FlushPolicy) -> int:
+    """Return how many of the records fit in before a flush: at least one, and no more than the one that makes it due."""
+    size = taken.size
+    for count, record in enumerate(records[: max(1, policy.records - taken.records)], 1):
+        size += len(record.value)
+        if size >= policy.size:
+            return count
+    return min(len(records), max(1, policy.records - taken.records))
 
 
 def flush_time(taken: Taken, since: float, policy: FlushPolicy) -> float:
@@ -113,10 +124,17 @@ class Cycle:
         await self._processor.revoked(partitions)
 
     async def take(self, records: Sequence[Record]) -> None:
-        """Process records and publish what comes of them; flush if it is time."""
-        await self._process(records)
-        if flush_due(self._taken, self._policy, self._clock()):
-            await self.flush()
+        """Process records and publish what comes of them; flush whenever it is time, so that no more is held than the policy says."""
+        while records:
+            count = fitting(records, self._taken, self._policy)
+            await self._process(records[:count])
+            if flush_due(self._taken, self._policy, self._clock()):
+                await self.flush()
+            records = records[count:]
+
+    def fill(self) -> Fill:
+        """Return how much was taken in and is not durable yet."""
+        return Fill("taken", self._taken.records, self._policy.records, self._taken.size, self._policy.size)
 
     async def tick(self) -> None:
         """Let the processor notice time, about once a second; flush if it is time."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from runherald.records import Processor
 from runherald.streams.cycle import DEFAULT_POLICY, FlushPolicy, Monotonic
+from runherald.streams.fill import Filled
 from runherald.streams.health import PartitionLag, ProcessorHealth
 from runherald.streams.lane import BACK_OFF, Lane
 from runherald.streams.log import Log, group_of
@@ -60,6 +61,10 @@ class EmbeddedRunner:
     def health(self) -> list[ProcessorHealth]:
         """Return how each processor is doing."""
         return [lane.health for lane in self._lanes]
+
+    def fills(self) -> list[Filled]:
+        """Return how much each processor has taken in and not made durable yet."""
+        return [(lane.name, lane.fill()) for lane in self._lanes]
 
     @property
     def healthy(self) -> bool:

@@ -9,17 +9,44 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import faust
 from mode.supervisors import CrashingSupervisor
+
+from runherald.streams.faust_queue import MAX_BYTES, MAX_EVENTS, FaustQueue
+from runherald.streams.fill import Fill
 
 SESSION_SECONDS = 15.0
 """A worker that is not heard of for so long loses its partitions."""
 
 
+PARTITION_FETCH_BYTES = 1024 * 1024
+"""What is fetched of a partition ahead of the queue, as it came over the wire: compressed, and at least one batch."""
+
+
+class BoundedApp(faust.App):
+    """An app whose queues are bounded by bytes as well."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        self._queues: WeakSet[FaustQueue] = WeakSet()
+        super().__init__(*arguments, **settings)
+
+    def FlowControlQueue(self, maxsize: int | None = None, *, clear_on_resume: bool = False) -> FaustQueue:  # noqa: N802  # Faust's name
+        """Return a queue; Faust makes each of its own by this."""
+        queue = FaustQueue(maxsize or MAX_EVENTS, flow_control=self.flow_control, clear_on_resume=clear_on_resume)
+        self._queues.add(queue)
+        return queue
+
+    def fill(self) -> Fill:
+        """Return how full the queues are. They are one stream's: what one of them holds another does not."""
+        queues = tuple(self._queues)
+        return Fill("faust", sum(queue.qsize() for queue in queues), MAX_EVENTS, sum(queue.size for queue in queues), MAX_BYTES)
+
+
 def make_app(group: str, servers: Sequence[str], datadir: Path, *, session_seconds: float = SESSION_SECONDS) -> Any:
     """Return an app that reads as a member of the group. `datadir` must exist; nothing is kept in it."""
-    return faust.App(
+    return BoundedApp(
         group,
         broker=[f"kafka://{server}" for server in servers],
         version=1,
@@ -33,7 +60,8 @@ def make_app(group: str, servers: Sequence[str], datadir: Path, *, session_secon
         processing_guarantee="at_least_once",
         # What is not acknowledged comes again, so neither a stop nor a rebalance waits for it.
         stream_wait_empty=False,
-        stream_buffer_maxsize=4_096,
+        stream_buffer_maxsize=MAX_EVENTS,
+        consumer_max_fetch_size=PARTITION_FETCH_BYTES,
         stream_publish_on_commit=False,
         consumer_auto_offset_reset="earliest",
         # Commits are made after each flush; the timer only repeats what was acknowledged.

@@ -10,6 +10,7 @@ from typing import Any
 from runherald.records import Outgoing, Processor, TopicPartition
 from runherald.streams.arrivals import Arrivals
 from runherald.streams.cycle import Cycle, FlushPolicy
+from runherald.streams.fill import Fill
 from runherald.streams.kafka_offsets import KafkaOffsets
 from runherald.streams.log import group_of
 
@@ -60,6 +61,10 @@ class FaustLane:
     def positions(self) -> dict[TopicPartition, int]:
         """Return the next offset to be taken, for each partition that this worker has."""
         return self._arrivals.positions()
+
+    def fills(self) -> list[Fill]:
+        """Return how full the places are where records wait here, in their order."""
+        return [self._app.fill(), self._arrivals.fill(), self._cycle.fill()]
 
     async def _on_assigned(self, _app: Any, assigned: Collection[Any], **_: Any) -> None:
         partitions = _partitions(assigned, self._processor.topics)

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkProcess
 from types import FrameType
@@ -23,6 +24,7 @@ from runherald.streams.faust_app import SESSION_SECONDS
 from runherald.streams.faust_worker import FaustWorker
 from runherald.streams.log import bootstrap_servers
 from runherald.streams.watchdog import Patience
+from runherald.streams.worker_figures import FillBoard, parse_address, serving_figures
 
 logger = logging.getLogger(__name__)
 
@@ -39,17 +41,23 @@ def run_worker(
     patience: Patience = DEFAULT_PATIENCE,
     stop_seconds: float = STOP_SECONDS,
     session_seconds: float = SESSION_SECONDS,
+    metrics: str = "",
 ) -> int:
     """Run processors on Kafka until SIGTERM or SIGINT; return the exit status.
 
     0: all flushed, committed and left their groups. Anything else: one ended by itself, and took the others with it; the log says which and
     why. A worker that is killed loses its partitions to others after `session_seconds`. Factories are called in the processors' own
-    processes, which are forked: the caller must not have started threads.
+    processes, which are forked: the caller must not have started threads. `metrics` is `HOST:PORT` where Prometheus finds how full their
+    queues are; empty for nowhere.
 
     Raises:
         SettingsError: the URL is none of Kafka.
+        InvalidInput: `metrics` is no address, or cannot be listened on.
     """
     servers = bootstrap_servers(log_url)
+    if metrics:
+        parse_address(metrics)  # before anything is forked
+    boards = {name: FillBoard() for name in processors}
     workers = {
         name: FaustWorker(
             name,
@@ -59,19 +67,24 @@ def run_worker(
             patience=patience,
             stop_seconds=stop_seconds,
             session_seconds=session_seconds,
+            board=boards[name],
         )
         for name, factory in processors.items()
     }
     if len(workers) == 1:
-        return next(iter(workers.values())).run()
-    return _Supervisor(workers, stop_seconds).run()
+        with serving_figures(metrics, boards):
+            return next(iter(workers.values())).run()
+    return _Supervisor(workers, stop_seconds, lambda: serving_figures(metrics, boards)).run()
 
 
 class _Supervisor:
     """Runs each worker in a child process. When one ends by itself, all are stopped: half a topology is worse to notice than none."""
 
-    def __init__(self, workers: Mapping[str, FaustWorker], stop_seconds: float) -> None:
+    def __init__(
+        self, workers: Mapping[str, FaustWorker], stop_seconds: float, serving: Callable[[], AbstractContextManager[None]]
+    ) -> None:
         self._workers = workers
+        self._serving = serving
         # A child flushes, and then Faust leaves the group: each has its own bound.
         self._stop_seconds = 2 * stop_seconds + 5
         self._deadline: float | None = None
@@ -91,9 +104,13 @@ class _Supervisor:
         os.close(lifeline)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
-        status = self._wait()
-        os.close(held)
-        return status
+        try:
+            # Only now: its thread must not be there when processes are forked.
+            with self._serving():
+                return self._wait()
+        finally:
+            # Whoever is left hears from it that nobody waits for it.
+            os.close(held)
 
     def _wait(self) -> int:
         status = 0

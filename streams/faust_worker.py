@@ -21,10 +21,12 @@ from runherald.streams.faust_lane import FaustLane
 from runherald.streams.kafka_offsets import KafkaOffsets
 from runherald.streams.log import group_of
 from runherald.streams.watchdog import Patience, Watchdog
+from runherald.streams.worker_figures import FillBoard
 
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 5.0
+FIGURE_SECONDS = 0.5
 TALKATIVE = {"aiokafka": logging.WARNING, "faust": logging.WARNING, "kafka": logging.CRITICAL, "mode": logging.WARNING}
 """Libraries that log each step of a rebalance or a connection, and how much of it is kept: kafka warns by the dozen of a broker that is
 away, and we say it once."""
@@ -43,6 +45,7 @@ class FaustWorker:
         patience: Patience,
         stop_seconds: float,
         session_seconds: float,
+        board: FillBoard,
     ) -> None:
         self._name = name
         self._factory = factory
@@ -51,6 +54,7 @@ class FaustWorker:
         self._patience = patience
         self._stop_seconds = stop_seconds
         self._session_seconds = session_seconds
+        self._board = board
 
     def run(self) -> int:
         """Run until SIGTERM or SIGINT, and return the exit status: 0 when all that was taken in is flushed and committed."""
@@ -89,6 +93,7 @@ class FaustWorker:
             await app.start()
             logger.info("processor=%s event=started group=%s", self._name, group_of(self._name))
             running = asyncio.create_task(lane.run())
+            telling = asyncio.create_task(self._tell(lane))
             crashed = asyncio.create_task(app.wait_until_stopped())
             stopping = asyncio.create_task(stop.wait())
             await asyncio.wait({running, crashed, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -98,9 +103,14 @@ class FaustWorker:
                 lane.stop()
                 await asyncio.wait_for(running, self._stop_seconds)
             finally:
-                for task in (running, crashed, stopping):
+                for task in (running, telling, crashed, stopping):
                     task.cancel()
                 await asyncio.wait_for(app.stop(), self._stop_seconds)
+
+    async def _tell(self, lane: FaustLane) -> None:
+        while True:
+            self._board.write(lane.fills())
+            await asyncio.sleep(FIGURE_SECONDS)
 
 
 class _watched:  # noqa: N801  # a context, read as a word

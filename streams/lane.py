@@ -15,6 +15,7 @@ from runherald.errors import RunheraldError
 from runherald.records import Outgoing, Processor, Record, TopicPartition
 from runherald.streams.cycle import Cycle, FlushPolicy, Monotonic
 from runherald.streams.errors import TooManyDeadLetters
+from runherald.streams.fill import Fill
 from runherald.streams.health import ProcessorHealth
 from runherald.streams.log import Consumer, Log, group_of
 
@@ -53,6 +54,7 @@ class Lane:
         self.health = ProcessorHealth(name)
         self.topics: tuple[str, ...] = ()
         self._progress = False
+        self._cycle: Cycle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
         self._stop = threading.Event()
@@ -77,6 +79,11 @@ class Lane:
         if self._loop is not None and self._task is not None:
             self._loop.call_soon_threadsafe(self._task.cancel)
         return False
+
+    def fill(self) -> Fill:
+        """Return how much its processor has taken in and not made durable yet."""
+        cycle = self._cycle
+        return cycle.fill() if cycle is not None else Fill("taken", 0, self._policy.records, 0, self._policy.size)
 
     def _live(self) -> None:
         try:
@@ -109,7 +116,7 @@ class Lane:
         # Of its own: a consumer belongs to one thread, and the loop stays free while it waits for records.
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"runherald-{self.name}-poll") as reader:
             channel = _LogChannel(self._log, reader)
-            cycle = Cycle(processor, channel, clock=self._clock, policy=self._policy)
+            cycle = self._cycle = Cycle(processor, channel, clock=self._clock, policy=self._policy)
             members = _Members(cycle, self._log, asyncio.get_running_loop())
             consumer = await channel.read(
                 lambda: self._log.consumer(group_of(self.name), processor.topics, on_assigned=members.assigned, on_revoked=members.revoked)
@@ -124,6 +131,8 @@ class Lane:
                 members.leave()
                 raise
             finally:
+                # Dropped with the processor: what it held comes again.
+                self._cycle = None
                 await channel.read(consumer.close)
 
     async def _turn(self, cycle: Cycle, channel: _LogChannel, consumer: Consumer) -> None:

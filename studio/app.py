@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from importlib.metadata import version
 
 from starlette.applications import Starlette
@@ -19,6 +19,7 @@ from starlette.staticfiles import StaticFiles
 
 from runherald.api import API
 from runherald.errors import RunheraldError
+from runherald.streams.fill import Filled
 from runherald.studio.access import Access
 from runherald.studio.answers import error_answer, fault_of
 from runherald.studio.blocking import Blocking
@@ -53,7 +54,12 @@ def make_app(parts: ServerParts) -> Starlette:
     """
     writing, reading, watching = Blocking(_WRITERS), Blocking(_READERS), Blocking(_WATCHERS)
     known = BoundedStatus(parts.status, parts.status_wait)
-    telemetry = Telemetry(known, parts.live.count, parts.health, parts.clock)
+
+    def fills() -> Iterator[Filled]:
+        yield from parts.fills()
+        yield from (("", fill) for fill in (writes.room.fill(), queries.fill(), *parts.live.fills()))
+
+    telemetry = Telemetry(known, parts.live.count, parts.health, parts.clock, fills)
     positions = Positions(parts.log, reading, wait_seconds=parts.position_wait)
     writes = Writes(parts, writing, positions, CancelRequests(parts.reader, reading, positions), telemetry)
     queries = UserQueries(parts.guard)

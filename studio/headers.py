@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
@@ -45,8 +46,14 @@ class SafeHeaders:
         await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
 
 
-async def read_body(request: Request, bound: int, *, seconds: float = BODY_SECONDS) -> bytes:
-    """Return the body of a request.
+async def no_bound_together(_size: int) -> None:
+    """Let every part of a body in: what is small needs no bound for all requests together."""
+
+
+async def read_body(
+    request: Request, bound: int, *, seconds: float = BODY_SECONDS, make_room: Callable[[int], Awaitable[None]] = no_bound_together
+) -> bytes:
+    """Return the body of a request. `make_room` is awaited before each part of it is kept, and told its bytes.
 
     Raises:
         TooLarge: it is above the bound, in bytes; no more than the bound is read.
@@ -63,6 +70,7 @@ async def read_body(request: Request, bound: int, *, seconds: float = BODY_SECON
                 size += len(part)
                 if size > bound:
                     raise _too_large(bound)
+                await make_room(len(part))
                 parts.append(part)
     except TimeoutError:
         raise TooSlow(f"the body did not come within {seconds:g} s; send it in smaller parts") from None

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from starlette.requests import Request
 from starlette.responses import Response
 
+from runherald.streams.fill import Fill
 from runherald.studio.errors import Busy
 from runherald.studio.parameters import Text
 from runherald.validation import check_run_id
@@ -40,6 +41,11 @@ class Subscription:
     def end(self) -> None:
         """End the stream; from any thread."""
         self._call(self._end)
+
+    @property
+    def pending(self) -> int:
+        """How many changes were not read yet."""
+        return len(self._pending)
 
     async def changes(self) -> AsyncIterator[str]:
         """Go through the ids of runs that change, until the feed is closed."""
@@ -93,6 +99,12 @@ class LiveFeed:
     def count(self) -> int:
         """Return how many read the feed."""
         return len(self._subscriptions)
+
+    def fills(self) -> tuple[Fill, Fill]:
+        """Return how many changes the reader that is furthest behind has before it, and how many readers there are."""
+        readers = tuple(self._subscriptions)
+        behind = max((reader.pending for reader in readers), default=0)
+        return Fill("live", behind, MAX_PENDING), Fill("live_streams", len(readers), MAX_FOLLOWERS)
 
     @contextmanager
     def subscribe(self, run_id: str = "") -> Iterator[Subscription]:

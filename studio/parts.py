@@ -13,6 +13,7 @@ from runherald.limits import DEFAULT_LIMITS, Limits
 from runherald.sinks.dead_letters import DeadLetterReader
 from runherald.sinks.guard.guard import QueryGuard
 from runherald.sinks.queries import HistoryReader
+from runherald.streams.fill import Filled
 from runherald.streams.health import ProcessorHealth
 from runherald.streams.letter_trial import LetterTrial
 from runherald.streams.log import Log
@@ -37,6 +38,11 @@ def no_processors() -> Sequence[ProcessorHealth]:
     return ()
 
 
+def nothing_waits() -> Sequence[Filled]:
+    """Say that nothing waits in this process."""
+    return ()
+
+
 class ServerParts(Struct, frozen=True, kw_only=True):
     """The parts of a server.
 
@@ -44,6 +50,7 @@ class ServerParts(Struct, frozen=True, kw_only=True):
         trial: says which dead letters would be refused again.
         status: blocks; what the server runs and how far it is.
         health: how the processors of this process are doing.
+        fills: how full the places are where records wait for the processors of this process.
         ailment: blocks; why the server is not healthy, or empty. That history answers is checked apart from it.
         lag_seconds: from which age of the oldest unprocessed record on a processor is said to lag; 0 for never.
         token: what callers must show; empty for none.
@@ -63,6 +70,7 @@ class ServerParts(Struct, frozen=True, kw_only=True):
     status: LogStatus
     ailment: Callable[[], str] = nothing_wrong
     health: Callable[[], Sequence[ProcessorHealth]] = no_processors
+    fills: Callable[[], Sequence[Filled]] = nothing_waits
     live: LiveFeed = field(default_factory=LiveFeed)
     clock: Clock = system_clock
     new_producer: Callable[[], str] = new_producer

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from http import HTTPMethod
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
@@ -13,12 +14,14 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from runherald.clock import Clock
+from runherald.streams.fill import Filled, fill_figures
 from runherald.streams.health import ProcessorHealth
 from runherald.studio.lag_figures import lag_figures, notice_figures, processor_up
 from runherald.studio.letter_figures import letter_figures
 from runherald.studio.server_status import KnownStatus
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_METHODS = frozenset(method.value for method in HTTPMethod)
 
 
 class Telemetry:
@@ -30,10 +33,14 @@ class Telemetry:
         live_readers: Callable[[], float],
         health: Callable[[], Sequence[ProcessorHealth]],
         clock: Clock,
+        fills: Callable[[], Iterable[Filled]] = tuple,
     ) -> None:
         self._registry = CollectorRegistry()
         self.events = Counter("runherald_intake_events", "Events taken.", ["topic"], registry=self._registry)
         self.rejected = Counter("runherald_intake_rejected", "Members of batches that were refused.", registry=self._registry)
+        self.turned_away = Counter(
+            "runherald_intake_turned_away", "Requests that write and found no room: they are sent again.", registry=self._registry
+        )
         self.requests = Histogram(
             "runherald_http_request_seconds",
             "Time to answer a request; of a stream, until it began.",
@@ -43,6 +50,8 @@ class Telemetry:
         )
         Gauge("runherald_live_readers", "Open streams of changes.", registry=self._registry).set_function(live_readers)
         self._registry.register(_Progress(status, health, clock))
+        self._registry.register(_Fills(fills))
+        ProcessCollector(namespace="runherald", registry=self._registry)
 
     def text(self) -> bytes:
         """Return all figures; blocks."""
@@ -68,10 +77,20 @@ class RequestTimes:
                 route: BaseRoute | None = scope.get("route")
                 # The route's pattern and not the path, which would make a time series of each run.
                 pattern = getattr(route, "path", "") or "other"
-                self._telemetry.requests.labels(scope["method"], pattern, str(message["status"])).observe(time.perf_counter() - started)
+                # Nor would a method that a caller makes up be told apart from others like it.
+                method = scope["method"] if scope["method"] in _METHODS else "other"
+                self._telemetry.requests.labels(method, pattern, str(message["status"])).observe(time.perf_counter() - started)
             await send(message)
 
         await self._app(scope, receive, observe)
+
+
+class _Fills(Collector):
+    def __init__(self, fills: Callable[[], Iterable[Filled]]) -> None:
+        self._fills = fills
+
+    def collect(self) -> Iterable[Metric]:
+        return fill_figures(self._fills())
 
 
 class _Progress(Collector):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from runherald.api import QueryAnswer, QueryRequest
 from runherald.sinks.guard.guard import QueryGuard
+from runherald.streams.fill import Fill
 from runherald.studio.blocking import Blocking
 from runherald.studio.errors import Busy
 
@@ -19,6 +20,10 @@ class UserQueries:
         self._at_most = at_most
         self._blocking = Blocking(at_most)
         self._asked = 0
+
+    def fill(self) -> Fill:
+        """Return how many queries run or wait."""
+        return Fill("queries", self._asked, self._at_most)
 
     async def answer(self, asked: QueryRequest) -> QueryAnswer:
         """Return the answer to a user's query.

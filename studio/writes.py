@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TypeVar
 
 import msgspec
@@ -19,6 +20,7 @@ from runherald.studio.blocking import Blocking
 from runherald.studio.cancel_requests import CancelRequests
 from runherald.studio.errors import NotFound
 from runherald.studio.headers import read_body
+from runherald.studio.intake_room import IntakeRoom
 from runherald.studio.parts import ServerParts
 from runherald.studio.positions import Positions
 from runherald.studio.telemetry import Telemetry
@@ -41,12 +43,15 @@ class Writes:
         self._positions = positions
         self._cancel_requests = cancel_requests
         self._telemetry = telemetry
+        self.room = IntakeRoom(telemetry.turned_away.inc)
 
     async def take_events(self, request: Request) -> Response:
         """Take a batch of events: the good are appended in one go, the bad are named one by one."""
-        body = await read_body(request, self._parts.max_body)
-        batch = await self._blocking(read_batch, body, self._parts.limits)
-        positions = await self._blocking(self._parts.log.append, batch.records) if batch.records else []
+        async with self.room.share() as share:
+            body = await read_body(request, self._parts.max_body, make_room=partial(self.room.add, share))
+            await self.room.read(share)
+            batch = await self._blocking(read_batch, body, self._parts.limits)
+            positions = await self._blocking(self._parts.log.append, batch.records) if batch.records else []
         for record in batch.records:
             self._telemetry.events.labels(record.topic).inc()
         self._telemetry.rejected.inc(len(batch.rejected))

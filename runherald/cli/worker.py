@@ -18,6 +18,9 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     serving.add_connections(parser)
     serving.add_alerting(parser)
     parser.add_argument("--processors", metavar="NAMES", help="some of them only, separated by commas: " + ", ".join(serving.PROCESSORS))
+    parser.add_argument(
+        "--metrics", metavar="HOST:PORT", default="", help="where Prometheus finds how full the queues are; nowhere if not said"
+    )
     parser.set_defaults(run=run)
 
 
@@ -36,4 +39,4 @@ def run(args: argparse.Namespace) -> int:
     # Each processor runs in a process of its own and opens history there.
     made = processors(settings, lambda: open_history(settings), rules, mail=settings.mail, public_url=settings.public_url)
     chosen = limited({name: made[name] for name in names}, lambda: open_history(settings))
-    return run_worker(settings.log, chosen)
+    return run_worker(settings.log, chosen, metrics=args.metrics)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Mapping, Sequence
 
 import pytest
@@ -56,6 +57,20 @@ class Scripted:
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         self.note("commit")
         self.committed.update(offsets)
+
+
+class Waiting(Scripted):
+    """A processor whose database takes what is flushed only when it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.room = asyncio.Semaphore(0)
+        self.flushing = 0
+
+    async def flush(self) -> Sequence[Outgoing]:
+        self.flushing += 1
+        await self.room.acquire()
+        return await super().flush()
 
 
 class Time:
@@ -150,6 +165,46 @@ async def test_what_comes_alone_is_flushed_at_once_and_a_trickle_once_in_an_age(
         scripted.calls.clear()
     # The two that came alone after a rest, and then one in a second although something comes with every step.
     assert flushes == [0, 8, 21, 29, 37]
+
+
+async def test_what_comes_at_once_is_held_only_up_to_the_policys_records() -> None:
+    scripted, time = Scripted(), Time()
+    cycle = cycle_of(scripted, time, FlushPolicy(records=4, age=10))
+    await cycle.take([record(0), record(1), record(2)])
+    scripted.calls.clear()
+    await cycle.take([record(offset) for offset in range(3, 10)])
+    assert [call for call in scripted.calls if call.startswith(("process", "flush"))] == [
+        *("process 1", "flush", "process 4", "flush"),
+        "process 2",
+    ]
+    assert (cycle.fill().items, cycle.fill().items_limit) == (2, 4)
+
+
+async def test_of_large_records_no_more_is_held_than_the_policys_bytes_and_the_one_that_reaches_them() -> None:
+    scripted = Scripted()
+    cycle = cycle_of(scripted, Time(), FlushPolicy(records=1_000, size=100, age=10))
+    await cycle.take([record(offset, size=60) for offset in range(5)])
+    assert [call for call in scripted.calls if call.startswith(("process", "flush"))] == [*("process 2", "flush") * 2, "process 1"]
+    assert (cycle.fill().size, cycle.fill().size_limit) == (60, 100)
+
+
+async def test_while_a_flush_waits_for_the_database_nothing_more_is_taken() -> None:
+    """A slow database slows the intake: who hands records over waits, and what is held stays as it is."""
+    scripted = Waiting()
+    cycle = cycle_of(scripted, Time(), FlushPolicy(records=2, age=10))
+    taking = asyncio.ensure_future(cycle.take([record(offset) for offset in range(6)]))
+    for flushes in range(1, 4):
+        while scripted.flushing < flushes:
+            await asyncio.sleep(0)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not taking.done()
+        assert scripted.calls.count("process 2") == flushes
+        assert cycle.fill().items == 2
+        scripted.room.release()
+    await taking
+    assert scripted.committed == {ZERO: 6}
+    assert cycle.fill().items == 0
 
 
 async def test_a_flush_without_records_commits_nothing() -> None:
