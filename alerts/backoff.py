@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 FIRST_SECONDS = 1.0
 GROWTH = 4.0
@@ -14,3 +14,8 @@ def next_delay(failures: int, chance: float) -> timedelta:
     """Return how long to wait after so many failures, at least 1. `chance`, from 0 to 1, takes off up to half: not all come at once."""
     ceiling = min(LONGEST_SECONDS, FIRST_SECONDS * GROWTH ** min(failures - 1, 16))
     return timedelta(seconds=ceiling * (1 - chance / 2))
+
+
+def is_over(since: datetime, until: datetime, now: datetime) -> bool:
+    """Say whether a wait is over. By a clock that was set back to before the wait began nobody knows how long it was: then it is over."""
+    return not since <= now < until

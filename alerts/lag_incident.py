@@ -13,7 +13,7 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from runherald.alerts.backoff import next_delay
+from runherald.alerts.backoff import is_over, next_delay
 from runherald.alerts.smtp import Accepted, Delivery
 
 LOOKS = 2
@@ -53,6 +53,7 @@ class Telling(Struct, frozen=True):
     incident: Incident
     waiting: tuple[str, ...]
     attempts: int = 0
+    tried_time: datetime | None = None
     next_time: datetime | None = None
 
 
@@ -93,7 +94,9 @@ def look(
 def due(watched: Watched, now: datetime) -> Telling | None:
     """Return what is to be told now."""
     telling = watched.telling
-    return telling if telling is not None and (telling.next_time is None or telling.next_time <= now) else None
+    if telling is None or telling.tried_time is None or telling.next_time is None:
+        return telling
+    return telling if is_over(telling.tried_time, telling.next_time, now) else None
 
 
 def told(watched: Watched, outcomes: Mapping[str, Delivery], now: datetime, chance: float) -> Watched:
@@ -105,7 +108,7 @@ def told(watched: Watched, outcomes: Mapping[str, Delivery], now: datetime, chan
     attempts = telling.attempts + 1
     if not waiting or attempts >= MAX_ATTEMPTS:
         return replace(watched, telling=None)
-    later = replace(telling, waiting=waiting, attempts=attempts, next_time=now + next_delay(attempts, chance))
+    later = replace(telling, waiting=waiting, attempts=attempts, tried_time=now, next_time=now + next_delay(attempts, chance))
     return replace(watched, telling=later)
 
 

@@ -16,11 +16,11 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, 
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from runherald.alerts.backoff import next_delay
+from runherald.alerts.backoff import is_over, next_delay
 from runherald.alerts.events import DECODERS, AlertDecided, NoticeAccepted, NoticeAttempted, NoticeRefused, Outcome, outcome_outgoing
 from runherald.alerts.message import Composer
 from runherald.alerts.notice_table import NoticeTable, notice_rows
-from runherald.alerts.outbox import Notice, decided_notices, fold_outcome
+from runherald.alerts.outbox import Notice, decided_notices, fold_outcome, is_due
 from runherald.alerts.server_watch import ServerWatch
 from runherald.alerts.smtp import Accepted, Delivery, NoServer, SmtpTransport
 from runherald.alerts.smtp_address import parse_smtp
@@ -225,12 +225,12 @@ class MailerProcessor:
             if notice.state == "pending"
             and notice.partition in ready
             and notice.notice_id not in self._attempted
-            and (notice.next_attempt_time <= now or self._watch.came_back_for(notice))
+            and (is_due(notice, now) or self._watch.came_back_for(notice))
         ]
         return sorted(due, key=lambda notice: (notice.attempts, notice.decided_time))
 
     def _caught_up(self, partition: TopicPartition, now: datetime) -> bool:
-        return self._intake.taken_to[partition] >= self._until[partition] - 1 or now - self._heard >= PATIENCE
+        return self._intake.taken_to[partition] >= self._until[partition] - 1 or is_over(self._heard, self._heard + PATIENCE, now)
 
     def _outcome(self, notice: Notice, delivery: Delivery, now: datetime) -> Outgoing:
         """Return the record of an attempt's outcome. Until it is read back, the notice is not attempted again."""

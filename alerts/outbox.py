@@ -9,6 +9,7 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
+from runherald.alerts.backoff import is_over
 from runherald.alerts.events import AlertDecided, Fault, NoticeAccepted, NoticeAttempted, NoticeRefused, Outcome
 from runherald.alerts.subject import subject_of
 from runherald.events import AmlRunStatusChangedEvent, Event
@@ -80,6 +81,11 @@ def decided_notices(event: Event, *, partition: int, offset: int) -> Iterator[No
             next_attempt_time=data.decided_time,
             done_time=data.decided_time if notice.suppressed else None,
         )
+
+
+def is_due(notice: Notice, now: datetime) -> bool:
+    """Say whether a pending notice is to be attempted: at once when it never was, whatever the clock said of who decided it."""
+    return notice.last_attempt_time is None or is_over(notice.last_attempt_time, notice.next_attempt_time, now)
 
 
 def fold_outcome(notice: Notice, outcome: Outcome, *, time: datetime, offset: int) -> Notice:

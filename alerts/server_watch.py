@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from runherald.alerts.backoff import is_over
 from runherald.alerts.outbox import Notice
 from runherald.alerts.smtp import Accepted, Delivery
 
@@ -17,6 +18,7 @@ class ServerWatch:
     def __init__(self, chance: Callable[[], float]) -> None:
         self._chance = chance
         self._failures = 0
+        self._failed_time: datetime | None = None
         self._next_time: datetime | None = None
         self._back_since: datetime | None = None
 
@@ -24,7 +26,7 @@ class ServerWatch:
         """Return how many notices may be attempted now."""
         if self._next_time is None:
             return most
-        return 1 if now >= self._next_time else 0
+        return 1 if self._may_ask(now) else 0
 
     def heard(self, delivery: Delivery, now: datetime) -> None:
         """Take in how an attempt went. A server that answers, whatever it says, is there."""
@@ -33,11 +35,15 @@ class ServerWatch:
                 self._back_since = now
             self._failures, self._next_time = 0, None
             return
-        if self._next_time is not None and now < self._next_time:
+        if not self._may_ask(now):
             return  # tried side by side with the one that found out
         self._failures += 1
         ceiling = min(LONGEST_SECONDS, 2.0 ** min(self._failures - 1, 16))
+        self._failed_time = now
         self._next_time = now + timedelta(seconds=ceiling * (1 - self._chance() / 2))
+
+    def _may_ask(self, now: datetime) -> bool:
+        return self._failed_time is None or self._next_time is None or is_over(self._failed_time, self._next_time, now)
 
     def came_back_for(self, notice: Notice) -> bool:
         """Say whether a notice that failed for want of a server may go at once, since the server is back."""

@@ -6,6 +6,7 @@ A claim is an event like any other; history folds it, and the run itself withdra
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -17,12 +18,16 @@ from runherald.errors import InvalidEvent
 from runherald.events import AmlRunHeartbeatEvent, AmlRunStatusChangedEvent, Event
 from runherald.records import Outgoing, Record, TopicPartition
 from runherald.status import TERMINAL, Status
-from runherald.streams.watched_runs import Watched, follow, verdict
+from runherald.streams.watched_runs import Watched, anew, follow, verdict
 from runherald.topics import EVENTS
 from runherald.validation import check_event
 from runherald.wire import from_record, to_outgoing
 
+logger = logging.getLogger(__name__)
+
 LOOK_EVERY = timedelta(seconds=1)
+LONGEST_PAUSE = timedelta(seconds=10)
+"""Between two calls, which come about once a second. Longer, and the process was frozen, the machine asleep, or the clock set."""
 RELOAD_EVERY = timedelta(seconds=60)
 QUIET_AFTER = timedelta(seconds=5)
 """A partition of which nothing was read for so long holds nothing that waits to be read."""
@@ -59,7 +64,8 @@ class LeasesProcessor:
 
     Silence is measured by when the log took what a run sent: producers' clocks differ. Time goes on, for a partition, with what was read
     of it; only where nothing waits does the clock count. So a watcher that is behind condemns nobody whose heartbeats it has not read,
-    and a lease begins anew when the watch does: heartbeats may have been unable to reach a server that was away.
+    and a lease begins anew when the watch does: heartbeats may have been unable to reach a server that was away. So it does when the clock
+    was set, or nobody watched for a while: how long a run has been silent is not known then.
     """
 
     name = "leases"
@@ -72,13 +78,11 @@ class LeasesProcessor:
         self._runs: dict[RunKey, Watched] = {}
         self._ended: OrderedDict[RunKey, None] = OrderedDict()
         self._partitions: dict[TopicPartition, _Reading] = {}
-        self._looked = self._loaded = clock()
+        self._looked = self._loaded = self._called = clock()
 
     async def assigned(self, end_offsets: Mapping[TopicPartition, int]) -> None:
         """Watch the active runs of these partitions, from now on."""
-        now = self._clock()
-        for partition in end_offsets:
-            self._partitions[partition] = _Reading(since=now, read=now, time=now)
+        self._begin(end_offsets.keys(), self._clock())
         await self._load(end_offsets.keys())
 
     async def revoked(self, partitions: Collection[TopicPartition]) -> None:
@@ -90,11 +94,14 @@ class LeasesProcessor:
     async def process(self, records: Sequence[Record]) -> Sequence[Outgoing]:
         """Note who is heard of; about once a second return claims about those who are not."""
         now = self._clock()
+        if not timedelta() <= now - self._called <= LONGEST_PAUSE:
+            self._begin_anew(now)
         for record in records:
             self._note(record, now)
         if now - self._loaded >= RELOAD_EVERY:
             # What was noted after history's last write and committed before a restart is known to history alone by now.
             await self._load(self._partitions.keys())
+        self._called = self._clock()
         if now - self._looked < LOOK_EVERY:
             return ()
         self._looked = now
@@ -103,6 +110,16 @@ class LeasesProcessor:
     async def flush(self) -> Sequence[Outgoing]:
         """Do nothing: all that is held comes back from history and the log."""
         return ()
+
+    def _begin(self, partitions: Iterable[TopicPartition], now: datetime) -> None:
+        for partition in partitions:
+            self._partitions[partition] = _Reading(since=now, read=now, time=now)
+
+    def _begin_anew(self, now: datetime) -> None:
+        logger.info("watch of leases begins anew runs=%d seconds=%.0f", len(self._runs), (now - self._called).total_seconds())
+        self._begin(list(self._partitions), now)
+        self._runs = {key: anew(run, now, self._grace) for key, run in self._runs.items()}
+        self._looked = self._loaded = now
 
     def _note(self, record: Record, now: datetime) -> None:
         reading = self._partitions.get(record.topic_partition)
@@ -121,7 +138,8 @@ class LeasesProcessor:
         known = self._runs.get(key) or self._new(key, record.topic_partition, event, reading.since)
         if known is None:
             return
-        run = follow(known, event, max(arrived, reading.since))
+        # The log's clock may be ahead of ours.
+        run = follow(known, event, min(now, max(arrived, reading.since)))
         if run is not None:
             self._runs[key] = run
             return
@@ -166,7 +184,7 @@ class LeasesProcessor:
             key = (run.workspace, run.run_id)
             if key in self._runs or key in self._ended or run.partition not in self._partitions:
                 continue
-            self._runs[key] = Watched(
+            known = Watched(
                 workspace=run.workspace,
                 run_id=run.run_id,
                 partition=run.partition,
@@ -174,9 +192,9 @@ class LeasesProcessor:
                 last_seen=run.last_seen,
                 lease_seconds=run.lease_seconds,
                 cancel_requested=run.status is Status.CANCEL_REQUESTED,
-                # As for a lease: what was sent while nobody watched gets a lease's time to arrive.
-                claimed=None if run.claimed is None else max(run.claimed, now + timedelta(seconds=run.lease_seconds) - self._grace),
+                claimed=run.claimed,
             )
+            self._runs[key] = anew(known, now, self._grace)
 
 
 class _Reading(Struct, frozen=True):

@@ -52,6 +52,14 @@ def follow(run: Watched, event: Event, heard: datetime) -> Watched | None:
             return run
 
 
+def anew(run: Watched, now: datetime, grace: timedelta) -> Watched:
+    """Return the run as watched from now on: what it sent while nobody watched gets a lease's time to arrive."""
+    claimed = run.claimed
+    if claimed is not None:
+        claimed = min(now, max(claimed, now + timedelta(seconds=run.lease_seconds) - grace))
+    return replace(run, heard=now, claimed=claimed)
+
+
 def verdict(run: Watched, now: datetime, grace: timedelta) -> Event | None:
     """Return the claim that the run's silence calls for at this moment, if it calls for one.
 

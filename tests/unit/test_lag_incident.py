@@ -111,6 +111,15 @@ def test_a_server_that_is_away_is_tried_ever_more_rarely_and_not_for_ever() -> N
     assert story.watched.incident is not None
 
 
+def test_a_clock_that_is_set_back_makes_nobody_wait_for_it() -> None:
+    answers: list[Delivery] = [LATER, OK]
+    story = Story(answer=lambda _: answers.pop(0), recipients=TO[:1])
+    story.now += timedelta(hours=2)
+    story.see(61, 61)
+    story.now -= timedelta(hours=2)
+    assert story.see(61).kinds() == ["begun"]
+
+
 def test_a_refused_recipient_is_not_tried_again() -> None:
     story = Story(answer=lambda to: NEVER if to == TO[1] else OK).see(61, 70, 80)
     assert story.mails == [("begun", "04:25", TO[0])]

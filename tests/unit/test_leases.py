@@ -320,3 +320,46 @@ async def test_history_accepts_the_claims_and_the_runs_return() -> None:
         if folded.transition:
             statuses.append(folded.state.status)
     assert statuses == [Status.RUNNING, Status.NOT_RESPONDING, Status.RUNNING, Status.NOT_RESPONDING, Status.FAILED]
+
+
+@pytest.mark.parametrize("hours", [-2, 2])
+async def test_a_clock_that_is_set_condemns_nobody_and_hides_nobody(hours: int) -> None:
+    watch = Watch()
+    await watch.assign()
+    await watch.heartbeat()
+    await watch.to(30)
+    watch.now += timedelta(hours=hours)
+    assert await watch.take(()) == []
+    (claim,) = await watch.to(hours * 3600 + 30 + LEASE)
+    assert change(claim).status is Status.NOT_RESPONDING
+
+
+async def test_a_run_is_not_heard_of_in_the_future_when_the_clock_of_the_log_is_ahead() -> None:
+    watch = Watch()
+    await watch.assign()
+    await watch.take([watch.record(AmlRunHeartbeatEvent(lease_seconds=LEASE), arrived=at(3600))])
+    assert len(await watch.to(LEASE)) == 1
+
+
+@pytest.mark.parametrize("hours", [-2, 2])
+async def test_a_clock_that_is_set_leaves_a_lost_run_its_grace(hours: int) -> None:
+    watch = Watch()
+    await watch.assign()
+    await watch.heartbeat()
+    assert len(await watch.to(LEASE + 60)) == 1
+    watch.now += timedelta(hours=hours)
+    assert await watch.take(()) == []
+    claims = await watch.to(hours * 3600 + LEASE + 60 + GRACE.total_seconds())
+    assert [change(claim).status for claim in claims] == [Status.FAILED]
+
+
+async def test_a_watcher_that_was_frozen_gives_everybody_a_lease_to_be_heard_of() -> None:
+    watch = Watch()
+    await watch.assign()
+    await watch.heartbeat()
+    await watch.to(30)
+    watch.now = at(300)
+    assert await watch.take(()) == []
+    assert await watch.heartbeat() == []
+    assert await watch.to(300 + LEASE - 1) == []
+    assert len(await watch.to(300 + LEASE)) == 1

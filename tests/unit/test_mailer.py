@@ -244,6 +244,31 @@ def attempted(world: World) -> list[tuple[NoticeAttempted, datetime]]:
     return [(event.data, event.time) for event in events if isinstance(event.data, NoticeAttempted)]
 
 
+HOURS = timedelta(hours=2)
+
+
+@pytest.mark.parametrize("answer", [LATER, AWAY])
+async def test_a_clock_that_is_set_back_makes_no_notice_wait_for_it(answer: Delivery) -> None:
+    world = World(Server(me=[answer]))
+    world.now += HOURS
+    await world.start()
+    world.append(decisions())
+    await world.turn()
+    world.now -= HOURS
+    for _ in range(3):
+        await world.turn()
+    assert (world.server.asked, world.states()) == (["me", "me"], {"me": "accepted"})
+
+
+async def test_a_notice_goes_at_once_whose_decider_had_a_clock_ahead_of_ours() -> None:
+    world = World(Server())
+    world.now -= HOURS
+    await world.start()
+    world.append(decisions())
+    await world.turn()
+    assert world.server.asked == ["me"]
+
+
 async def test_after_the_last_attempt_the_notice_is_refused_and_says_why() -> None:
     world = World(Server(me=[LATER] * 9), max_attempts=3)
     await world.start()
@@ -299,7 +324,8 @@ async def test_a_restart_sends_what_is_pending() -> None:
     assert world.states() == {"me": "accepted"}
 
 
-async def test_pending_notices_go_even_if_the_last_offsets_hold_no_record() -> None:
+@pytest.mark.parametrize("later", [PATIENCE, -HOURS], ids=["patience", "clock set back"])
+async def test_pending_notices_go_even_if_the_last_offsets_hold_no_record(later: timedelta) -> None:
     world = World(Server(me=[AWAY]))
     await world.start()
     world.append(decisions())
@@ -310,7 +336,7 @@ async def test_pending_notices_go_even_if_the_last_offsets_hold_no_record() -> N
     world.now += timedelta(seconds=20)
     await world.turn()
     assert sum(world.server.taken.values()) == 0
-    world.now += PATIENCE
+    world.now += later
     await world.turn()
     assert sum(world.server.taken.values()) == 1
 
