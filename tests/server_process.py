@@ -19,23 +19,35 @@ from urllib.request import Request, urlopen
 T = TypeVar("T")
 
 
+RESTARTS = 20
+"""How often a service manager starts what ends by itself because a part that it needs is away."""
+_RESTART_SECONDS = 1.0
+
+
 class ServerProcess:
     """`runherald up` on one data folder and one port; may be killed and started any number of times."""
 
-    def __init__(self, folder: Path, port: int, *arguments: str) -> None:
+    def __init__(self, folder: Path, port: int, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
         self.folder = folder
         self.data = folder / "data"
         self.url = f"http://127.0.0.1:{port}"
         self._arguments = ("--data", str(self.data), "--port", str(port), *arguments)
+        self._environment = environment or {}
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
-        """Start the server and wait for its first answer."""
-        with (self.folder / "server.log").open("ab") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "runherald", "up", *self._arguments], stdout=output, stderr=output, start_new_session=True
-            )
-        wait_until("the server's first answer", self._answers, 60)
+    def start(self, *, restarts: int = 0) -> int:
+        """Start the server and wait for its first answer; start it again when it ends instead, up to so often, and return how often.
+
+        Raises:
+            AssertionError: it ended once more than that, or did not answer in time.
+        """
+        for ended in range(restarts + 1):
+            self._process = spawn([sys.executable, "-m", "runherald", "up", *self._arguments], self._environment, self._log)
+            wait_until("the server's first answer", lambda: self._answers() or self._ended, 60)
+            if not self._ended:
+                return ended
+            time.sleep(_RESTART_SECONDS if ended < restarts else 0)
+        raise AssertionError(f"the server ended with status {self._process and self._process.returncode}:\n{self._log.read_text()[-3000:]}")
 
     def kill(self) -> None:
         """Kill it as the machine would: no chance to say anything."""
@@ -57,10 +69,9 @@ class ServerProcess:
 
     def revive(self) -> bool:
         """Start it again if it has ended by itself, as a service manager would, and say whether it had."""
-        assert self._process is not None
-        if self._process.poll() is None:
+        if not self._ended:
             return False
-        self.start()
+        self.start(restarts=RESTARTS)
         return True
 
     def get(self, path: str) -> Any:
@@ -86,12 +97,16 @@ class ServerProcess:
         self._process = None
         return status
 
-    def _answers(self) -> bool:
+    @property
+    def _log(self) -> Path:
+        return self.folder / "server.log"
+
+    @property
+    def _ended(self) -> bool:
         assert self._process is not None
-        if self._process.poll() is not None:
-            raise AssertionError(
-                f"the server ended with status {self._process.returncode}:\n{(self.folder / 'server.log').read_text()[-3000:]}"
-            )
+        return self._process.poll() is not None
+
+    def _answers(self) -> bool:
         try:
             with urlopen(f"{self.url}/healthz", timeout=5) as reply:
                 return bool(reply.status == 200)

@@ -24,7 +24,7 @@ class SmallDisk:
         mount = shutil.which("mount")
         if mount is None or os.geteuid() != 0:
             return False
-        self.mounted = _run(mount, "-t", "tmpfs", "-o", f"size={_SIZE}", "tmpfs", str(self.folder))
+        self.mounted = not _refusal(mount, "-t", "tmpfs", "-o", f"size={_SIZE}", "tmpfs", str(self.folder))
         return self.mounted
 
     def fill(self) -> None:
@@ -32,23 +32,28 @@ class SmallDisk:
         for _ in range(_TRIES):
             held = os.statvfs(self.folder)
             # It may grow between our look and the mount, which then says no.
-            if self._resize((held.f_blocks - held.f_bfree) * held.f_frsize):
+            # No size at all would be no limit at all to tmpfs.
+            refusal = self._resize(max(1, held.f_blocks - held.f_bfree) * held.f_frsize)
+            if not refusal:
                 return
-        raise AssertionError(f"{self.folder} grows too fast to be made full")
+        raise AssertionError(f"{self.folder} cannot be made full: {refusal}")
 
     def empty(self) -> None:
         """Make room again."""
-        assert self._resize(_SIZE), f"{self.folder} cannot be made larger again"
+        refusal = self._resize(_SIZE)
+        assert not refusal, f"{self.folder} cannot be made larger again: {refusal}"
 
     def unmount(self) -> None:
         """Take it away, with all that is on it."""
         if self.mounted:
-            _run("umount", "--lazy", str(self.folder))
+            _refusal("umount", "--lazy", str(self.folder))
             self.mounted = False
 
-    def _resize(self, size: int) -> bool:
-        return _run("mount", "-o", f"remount,size={size}", str(self.folder))
+    def _resize(self, size: int) -> str:
+        return _refusal("mount", "-o", f"remount,size={size}", str(self.folder))
 
 
-def _run(*arguments: str) -> bool:
-    return subprocess.run(arguments, check=False, capture_output=True).returncode == 0
+def _refusal(*command: str) -> str:
+    """Run a command, and return why it failed; nothing when it did not."""
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    return "" if done.returncode == 0 else f"status {done.returncode}: {done.stderr.strip()}"

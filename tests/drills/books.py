@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from msgspec import Struct, field
@@ -170,18 +170,3 @@ def check_fold(books: Books, log: Log, history: HistoryDatabase) -> None:
         books.wrong += [f"{one.table} {one.key}: {one.kind} {one.column}, {one.stored!r} not {one.expected!r}" for one in table.examples]
         if table.count:
             books.wrong.append(f"{table.count} rows of {table.table} are not what the log makes of them")
-
-
-def lines(books: Books) -> Iterator[str]:
-    """Yield what a person reads of the books: what does not balance, some of each kind, and the figures last."""
-    for name, found in (("lost", books.lost), ("doubled", books.doubled), ("wrong", books.wrong), ("lost, and said so", books.told)):
-        yield from (f"{name}: {each}" for each in _some(found))
-    notices = ", ".join(f"{count} {state}" for state, count in sorted(books.notices.items())) or "none"
-    yield (
-        f"{books.runs} runs, {books.calls} calls, {books.points} points: {len(books.lost)} lost, {len(books.doubled)} doubled, "
-        f"{len(books.wrong)} wrong; {books.again} rows came again; notices: {notices}; {books.mails} mails, {books.mails_again} again"
-    )
-
-
-def _some(found: Sequence[str], most: int = 10) -> Sequence[str]:
-    return found if len(found) <= most else [*found[:most], f"… and {len(found) - most} more"]

@@ -2,7 +2,7 @@
 
     python -m tests.drills.drill --seed 7 --minutes 30 --faults all
 
-Ends with status 0 only when the books balance. The last line has the figures.
+Ends with status 0 only when the books balance. The last line has the figures; `report.md` in the drill's folder has everything.
 """
 
 from __future__ import annotations
@@ -12,54 +12,37 @@ import socket
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path
-from typing import Protocol
 
-from tests.drills.books import Books, lines
 from tests.drills.embedded_world import EmbeddedWorld
 from tests.drills.kafka_world import KafkaWorld
+from tests.drills.report import Outcome, Struck, lines, report
 from tests.drills.schedule import Fault, schedule
+from tests.drills.world import World
 
 Say = Callable[[str], None]
 
 
-class World(Protocol):
-    """What is drilled."""
-
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        """The faults that it can be struck with here."""
-        ...
-
-    def strike(self, fault: Fault) -> None:
-        """Let a fault happen."""
-        ...
-
-    def settle(self, bound: float) -> None:
-        """End the load and wait until nothing is under way."""
-        ...
-
-    def books(self) -> Books:
-        """Check the books."""
-        ...
-
-
-def run_drill(world: World, faults: Sequence[Fault], *, say: Say, bound: float) -> Books:
-    """Strike with faults when their time has come, let everything come to rest, and return the books.
+def run_drill(world: World, faults: Sequence[Fault], *, say: Say, bound: float) -> Outcome:
+    """Strike with faults when their time has come, let everything come to rest, and return what it came to.
 
     Raises:
         AssertionError: something did not come back, or to rest, in time.
     """
     begun = time.monotonic()
+    struck = []
     for fault in faults:
         time.sleep(max(0.0, begun + fault.at - time.monotonic()))
-        struck = time.monotonic()
+        at = time.monotonic() - begun
         world.strike(fault)
-        say(f"{struck - begun:7.1f} s  {fault.kind}, over after {time.monotonic() - struck:.1f} s")
+        struck.append(Struck(kind=fault.kind, at=at, seconds=time.monotonic() - begun - at))
+        say(f"{at:7.1f} s  {fault.kind}, over after {struck[-1].seconds:.1f} s")
     world.settle(bound)
-    return world.books()
+    return Outcome(
+        struck=struck, recoveries=world.recoveries.seconds, revived=world.revived, rebuilt=dict(world.rebuilt), books=world.books()
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -83,17 +66,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         kinds = wanted_kinds(options.faults, world.kinds)
         faults = schedule(options.seed, options.minutes * 60, kinds, every=options.every)
         print(f"seed {options.seed}, {len(faults)} faults of {len(kinds)} kinds, everything in {folder}", flush=True)
-        books = run_drill(world, faults, say=lambda line: print(line, flush=True), bound=600.0)
-    for table, parts in getattr(world, "rebuilt", {}).items():
-        print(f"rebuilt: {table}, of which the full disk had damaged {parts} parts")
-    struck = Counter(fault.kind for fault in faults)
-    print("struck: " + ", ".join(f"{count} {kind}" for kind, count in sorted(struck.items())))
-    for line in lines(books):
+        outcome = run_drill(world, faults, say=lambda line: print(line, flush=True), bound=600.0)
+    (folder / "report.md").write_text(report(outcome, options=vars(options), version=version("runherald")))
+    for line in lines(outcome):
         print(line)
-    return 0 if books.balance else 1
+    return 0 if outcome.books.balance else 1
 
 
-def world_of(options: argparse.Namespace, folder: Path) -> EmbeddedWorld | KafkaWorld:
+def world_of(options: argparse.Namespace, folder: Path) -> World:
     """Return what the command line asks to be drilled."""
     ports = (free_port(), free_port())
     load = {"count": options.producers, "rate": options.rate, "seed": options.seed}

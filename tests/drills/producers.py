@@ -7,17 +7,23 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.drills.ledger import Said, read_ledgers
 from tests.server_process import spawn
 
-FAULTS = ("producer-kill", "producer-freeze")
+FAULTS = ("producer-kill", "producer-term", "producer-freeze")
+_END_SECONDS = 30.0
 
 
 class Producers:
-    """Some producers that log all the time, each with a ledger."""
+    """Some producers that log all the time, each with a ledger.
+
+    Attributes:
+        killed: how many were ended by a signal.
+    """
 
     def __init__(self, folder: Path, environments: Sequence[Mapping[str, str]], *, count: int, rate: float, seed: int) -> None:
         """Take where things go and how much of it; the environments are taken in turn."""
@@ -35,19 +41,19 @@ class Producers:
         """Start them all."""
         self._running = [self._begin() for _ in range(self._count)]
 
-    def kill(self, draw: float) -> None:
-        """Kill one with SIGKILL; another takes its place."""
+    def strike(self, fault: str, lasts: float, draw: float) -> None:
+        """End one with SIGKILL or SIGTERM, and let another take its place; or stop one where it is for so many seconds."""
         index = int(draw * len(self._running))
-        self._running[index].kill()
-        self._running[index].wait()
+        process = self._running[index]
+        if fault == "producer-freeze":
+            process.send_signal(signal.SIGSTOP)
+            time.sleep(lasts)
+            process.send_signal(signal.SIGCONT)
+            return
+        process.send_signal(signal.SIGKILL if fault == "producer-kill" else signal.SIGTERM)
+        process.wait(_END_SECONDS)
         self.killed += 1
         self._running[index] = self._begin()
-
-    def freeze(self, draw: float) -> int:
-        """Stop one where it is, and return its process id, to be thawed."""
-        process = self._running[int(draw * len(self._running))]
-        os.kill(process.pid, signal.SIGSTOP)
-        return process.pid
 
     def finish(self, bound: float) -> None:
         """Let each end its run, and wait for it.

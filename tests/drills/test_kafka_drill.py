@@ -25,7 +25,7 @@ def test_the_books_of_an_installation_balance_after_every_kind_of_fault(tmp_path
             missing(f"no Kafka: {error}")
             return
         faults = schedule(1, 2.0 * (len(world.kinds) + 1), world.kinds, every=2.0, longest=2.0)
-        books = run_drill(world, faults, say=print, bound=180.0)
+        books = run_drill(world, faults, say=print, bound=180.0).books
     assert books.calls > 2_000, "hardly anything was logged"
     assert books.lost == []
     assert books.doubled == []

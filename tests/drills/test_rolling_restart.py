@@ -1,0 +1,47 @@
+"""Workers and server are replaced one after the other under load: nothing is lost, nothing comes twice, no mail either."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from runherald.deploy.local_kafka import KafkaUnavailable
+from tests.drills.drill import free_port
+from tests.drills.rolling import Rolling
+from tests.fixtures.parts import missing
+
+pytestmark = pytest.mark.kafka
+
+STANDSTILL_SECONDS = 30.0
+"""How old an event may become at most before it is processed; measured: see docs/upgrades.md."""
+
+
+@pytest.mark.timeout(300)
+def test_a_rolling_restart_under_load_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    rolling = Rolling(tmp_path, (free_port(), free_port()), workers=2, producers=4, rate=100.0)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(rolling.running())
+        except KafkaUnavailable as error:
+            missing(f"no Kafka: {error}")
+            return
+        with rolling.watched():
+            rolling.replace_worker(0, new_first=True)
+            rolling.replace_worker(1, new_first=False)
+            rolling.replace_server()
+        books = rolling.books(bound=90.0)
+
+    for step, seconds in rolling.steps:
+        print(f"{step}: {seconds:.1f} s")
+    print("oldest unprocessed event: " + ", ".join(f"{name} {age:.1f} s" for name, age in sorted(rolling.oldest.items())))
+    print(f"{books.calls} calls, {books.points} points, {books.mails} mails, {books.again} rows came again, notices {books.notices}")
+    assert books.calls > 1_000, "hardly anything was logged"
+    assert books.mails > 5, "hardly anybody was told"
+    assert books.lost == []
+    assert books.doubled == []
+    assert books.wrong == []
+    assert books.mails_again == 0
+    assert rolling.oldest["history"] > 0, "nothing was looked at"
+    assert max(rolling.oldest.values()) < STANDSTILL_SECONDS
