@@ -118,7 +118,7 @@ class OfflineRun(Run):
 
     def _end_with_process(self) -> None:
         """End what the script left open. Python keeps the exception that ended a script; a session's is an old one that was seen."""
-        if self._writer.ended is not None or os.getpid() != self._pid:
+        if self.has_ended or self._session.closed or os.getpid() != self._pid:
             return
         error: BaseException | None = None if hasattr(sys, "ps1") else getattr(sys, "last_value", None)
         if error is None:

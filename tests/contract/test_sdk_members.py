@@ -105,6 +105,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, module_port: int) -> Iterato
         patch.chdir(folder)
         workspace = Workspace()
         yield World(workspace, folder)
+        Run.get_context().complete()
         workspace.session.close()
 
 

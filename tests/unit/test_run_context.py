@@ -1,0 +1,120 @@
+"""The run that a script is: as it was submitted, or offline."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from runherald import Run, Workspace
+from runherald.errors import Unreachable
+from runherald.events import AmlRunEvent, AmlRunStatusChangedEvent, Data
+from runherald.producers.batching import to_events
+from runherald.producers.errors import NoSubmittedRun
+from runherald.producers.journal_folder import journal_folders
+from runherald.producers.journal_reader import JournalReader
+
+
+@pytest.fixture
+def home(tmp_path: Path, free_port: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    names = ("LOG", "WORKSPACE", "TOKEN", "CONFIG", "LEASE_SECONDS", "RUN_ID", "EXPERIMENT")
+    for name in names:
+        monkeypatch.delenv(f"RUNHERALD_{name}", raising=False)
+    monkeypatch.setenv("RUNHERALD_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("RUNHERALD_URL", f"http://127.0.0.1:{free_port}")
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path / "home"
+    Workspace().session.close()
+
+
+def said(home: Path) -> dict[str, list[Data]]:
+    """Return what stands in the journals, heartbeats included, by run."""
+    found: dict[str, list[Data]] = {}
+    for folder in journal_folders(home):
+        head = folder.head()
+        found.setdefault(head.run_id, []).extend(event.data for event in to_events(JournalReader(folder).read(100_000), head).events)
+    return found
+
+
+def statuses(data: list[Data]) -> list[str]:
+    return [str(each.status) for each in data if isinstance(each, AmlRunStatusChangedEvent)]
+
+
+def test_outside_a_submitted_script_a_run_prints_and_journals(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = Run.get_context()
+    assert run.id.startswith("OfflineRun_")
+    run.log("loss", 0.5)
+    run.log("acc", 0.25, step=3)
+    run.log_row("row", a=1, b="two\nlines")
+    run.log_list("list", list(range(1_000)))
+    run.log_residuals("residuals", '{"schema_type": "residuals"}')
+    child = run.child_run("fold 1")
+    child.log("loss", 1.5)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:3] == [f"{run.id}: loss: 0.5", f"{run.id}: acc: 0.25 (step 3)", f"{run.id}: row: {{'a': 1, 'b': 'two\\nlines'}}"]
+    assert len(lines) == 6
+    assert max(map(len, lines)) < 300
+    assert (child.id, child.parent) == (f"{run.id}.fold_1", run)
+    assert run.child_run().id == f"{run.id}.0"
+    created = said(home)[run.id][0]
+    assert isinstance(created, AmlRunEvent)
+    assert created.header is not None
+    assert created.header.experiment_name == "offline"
+
+
+def test_asked_again_it_is_the_same_run_until_it_has_ended(home: Path) -> None:
+    run = Run.get_context()
+    assert Run.get_context() is run
+    assert Run.get_submitted_run() is run
+    run.complete()
+    assert Run.get_context() is not run
+
+
+def test_where_offline_is_not_allowed_the_variable_is_named(home: Path) -> None:
+    with pytest.raises(NoSubmittedRun, match="RUNHERALD_RUN_ID is not set"):
+        Run.get_context(allow_offline=False)
+    assert list(journal_folders(home)) == []
+
+
+def test_a_submitted_script_has_its_run_and_does_not_end_it(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNHERALD_RUN_ID", "submitted")
+    monkeypatch.setenv("RUNHERALD_EXPERIMENT", "digits")
+    with Run.get_context(allow_offline=False) as run:
+        assert (run.id, run.experiment.name) == ("submitted", "digits")
+        run.log("loss", 1.0)
+    run.complete()
+    Run.get_context().log("loss", 0.5)
+    assert statuses(said(home)["submitted"]) == []
+    with pytest.raises(ZeroDivisionError), Run.get_context() as run:
+        raise ZeroDivisionError
+    assert statuses(said(home)["submitted"]) == ["Failed"]
+
+
+def test_a_submitted_script_without_its_experiment_asks_the_server(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNHERALD_RUN_ID", "submitted")
+    with pytest.raises(Unreachable, match="RUNHERALD_URL"):
+        Run.get_context()
+
+
+@pytest.mark.parametrize(
+    ("end", "status"),
+    [
+        ("", "Completed"),
+        ("raise ValueError('boom')", "Failed"),
+        ("os.kill(os.getpid(), signal.SIGINT); time.sleep(10)", "Canceled"),
+        ("run.fail('no luck')", "Failed"),
+        ("raise SystemExit(0)", "Completed"),
+    ],
+)
+def test_an_offline_run_ends_with_its_process(home: Path, tmp_path: Path, end: str, status: str) -> None:
+    script = tmp_path / "train.py"
+    script.write_text(f"import os, signal, time\nfrom runherald import Run\nrun = Run.get_context()\nrun.log('loss', 1.0)\n{end}\n")
+    done = subprocess.run([sys.executable, str(script)], env=dict(os.environ), capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode in (0, 1, -signal.SIGINT)
+    [data] = said(home).values()
+    assert statuses(data) == ["Running", status]

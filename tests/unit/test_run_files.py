@@ -1,0 +1,209 @@
+"""Files of a run: kept whole, each name once, and nowhere but below the run's folder."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from runherald import Experiment, Run, Workspace
+from runherald.errors import InvalidInput
+from runherald.events import AmlRunMetricEvent, AmlRunOutputEvent, Data
+from runherald.producers.batching import to_events
+from runherald.producers.errors import NotFound, Unsupported
+from runherald.producers.file_names import place_below
+from runherald.producers.file_store import FileStore, fetch
+from runherald.producers.journal_folder import journal_folders
+from runherald.producers.journal_reader import JournalReader
+
+
+@pytest.fixture
+def home(tmp_path: Path, free_port: int, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("LOG", "WORKSPACE", "TOKEN", "CONFIG", "LEASE_SECONDS"):
+        monkeypatch.delenv(f"RUNHERALD_{name}", raising=False)
+    monkeypatch.setenv("RUNHERALD_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("RUNHERALD_URL", f"http://127.0.0.1:{free_port}")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def run(home: Path) -> Iterator[Run]:
+    workspace = Workspace()
+    yield Experiment(workspace, "digits").start_logging()
+    workspace.session.close()
+
+
+def said(home: Path) -> list[Data]:
+    """Return what stands in the journals."""
+    return [event.data for folder in journal_folders(home) for event in to_events(JournalReader(folder).read(10_000), folder.head()).events]
+
+
+def outputs(home: Path) -> list[AmlRunOutputEvent]:
+    return [data for data in said(home) if isinstance(data, AmlRunOutputEvent)]
+
+
+def files(home: Path) -> list[str]:
+    """Return all files of runs, those that were begun and not finished included."""
+    return sorted(path.relative_to(home / "files").as_posix() for path in (home / "files").rglob("*") if path.is_file())
+
+
+def test_a_file_is_kept_below_the_run_and_told(home: Path, run: Run, tmp_path: Path) -> None:
+    source = tmp_path / "model.json"
+    source.write_bytes(b"{}")
+    kept = run.upload_file("outputs/model.json", source)
+    place = home / "files" / run.id / "outputs" / "model.json"
+    assert place.read_bytes() == b"{}"
+    assert (kept.name, kept.size, kept.uri) == ("outputs/model.json", 2, place.as_uri())
+    [output] = outputs(home)
+    assert (output.path, output.size, output.content_type, output.uri) == ("outputs/model.json", 2, "application/json", place.as_uri())
+    assert output.sha256 == kept.sha256 == hashlib.sha256(b"{}").hexdigest()
+    assert run.upload_file("big", io.BytesIO(b"x" * 3_000_000)).size == 3_000_000
+
+
+def test_the_folder_of_files_may_be_said(home: Path, tmp_path: Path) -> None:
+    workspace = Workspace(files=tmp_path / "shared")
+    run = Experiment(workspace, "digits").start_logging()
+    run.upload_file("a", io.BytesIO(b"x"))
+    assert (tmp_path / "shared" / run.id / "a").read_bytes() == b"x"
+    with pytest.raises(InvalidInput, match="files: is an address"):
+        Workspace(files="s3://user:secret@bucket/x")
+    workspace.session.close()
+
+
+def test_several_files_and_a_folder(home: Path, run: Run, tmp_path: Path) -> None:
+    (tmp_path / "code" / "deep").mkdir(parents=True)
+    (tmp_path / "code" / "deep" / "a.py").write_text("a")
+    (tmp_path / "code" / "b.py").write_text("b")
+    assert run.upload_files(["x", "y"], [tmp_path / "code" / "b.py"] * 2) is None
+    kept = run.upload_files(["z"], [str(tmp_path / "code" / "b.py")], return_artifacts=True)
+    assert kept is not None
+    assert [one.name for one in kept] == ["z"]
+    assert [one.name for one in run.upload_folder("src", tmp_path / "code")] == ["src/b.py", "src/deep/a.py"]
+    assert [output.path for output in outputs(home)] == ["x", "y", "z", "src/b.py", "src/deep/a.py"]
+
+
+def upload(name: Any, source: Any = None, **named: Any) -> Callable[[Run], object]:
+    return lambda run: run.upload_file(name, io.BytesIO(b"x") if source is None else source, **named)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (upload("../x"), "is no name of a file of the run"),
+        (upload("a/../../x"), "is no name of a file of the run"),
+        (upload("..\\x"), "is no name of a file of the run"),
+        (upload("/etc/x"), "is no name of a file of the run"),
+        (upload("C:\\x"), "is no name of a file of the run"),
+        (upload("."), "is no name of a file of the run"),
+        (upload(""), "is no name of a file of the run"),
+        (upload("a\nb"), "cannot be printed"),
+        (upload("x" * 5_001), "5001 characters"),
+        (upload(5), "a file's name is a int"),
+        (upload("a", "nowhere"), "nowhere: is no file"),
+        (upload("a", "."), ".: is no file; pass the path of one, or use upload_folder"),
+        (upload("a", 5), "file 'a': is a int; pass a path or a binary stream"),
+        (upload("there"), "file 'there': is there already"),
+        (upload("a", datastore_name="d"), "there are no datastores"),
+        (lambda run: run.upload_files(["a"], []), "as many paths"),
+        (lambda run: run.upload_files(["a", "b"], ["there.txt", "nowhere"]), "nowhere: is no file"),
+        (lambda run: run.upload_folder("a", "nowhere"), "nowhere: is no folder"),
+        (lambda run: run.log_image("m"), "metric 'm': pass either path or plot"),
+        (lambda run: run.log_image("m", "a", object()), "metric 'm': pass either path or plot"),
+        (lambda run: run.log_image("m", plot=object()), "metric 'm': plot is a object; pass a figure of matplotlib"),
+    ],
+)
+def test_what_cannot_be_kept_is_named_and_leaves_nothing(
+    home: Path, run: Run, tmp_path: Path, call: Callable[[Run], object], message: str
+) -> None:
+    run.upload_file("there", io.BytesIO(b"first"))
+    (tmp_path / "there.txt").write_text("x")
+    with pytest.raises(InvalidInput) as caught:
+        call(run)
+    assert message in str(caught.value)
+    assert f"run {run.id}" in str(caught.value)
+    assert files(home) == [f"{run.id}/there"]
+    assert len(outputs(home)) == 1
+    assert (home / "files" / run.id / "there").read_bytes() == b"first"
+
+
+class Breaking(io.RawIOBase):
+    """A stream that ends in an error after its first bytes."""
+
+    def __init__(self) -> None:
+        self.reads = 0
+
+    def read(self, size: int = -1) -> bytes:
+        self.reads += 1
+        if self.reads > 1:
+            raise OSError("the cable is out")
+        return b"x" * 10
+
+
+def test_half_a_file_is_none(home: Path, run: Run) -> None:
+    with pytest.raises(OSError, match="cable"):
+        run.upload_file("a", Breaking())  # type: ignore[arg-type]  # a stream is what has `read`
+    assert (files(home), outputs(home)) == ([], [])
+    run.upload_file("a", io.BytesIO(b"whole"))
+
+
+def test_without_links_a_name_is_taken_once_too(home: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_links(*_: object) -> None:
+        raise OSError("no links here")
+
+    monkeypatch.setattr(os, "link", no_links)
+    run.upload_file("a", io.BytesIO(b"first"))
+    with pytest.raises(InvalidInput, match="is there already"):
+        run.upload_file("a", io.BytesIO(b"second"))
+    assert (home / "files" / run.id / "a").read_bytes() == b"first"
+
+
+def test_an_image_is_a_file_and_a_metric(home: Path, run: Run, tmp_path: Path) -> None:
+    (tmp_path / "roc.svg").write_text("<svg/>")
+    run.log_image("roc", tmp_path / "roc.svg", description="a curve")
+    run.flush(0.1)
+    [output] = outputs(home)
+    [item] = [item for data in said(home) if isinstance(data, AmlRunMetricEvent) for item in data.objects]
+    assert output.content_type == "image/svg+xml"
+    assert (item.name, item.kind) == ("roc", "image")
+    assert msgspec.json.decode(msgspec.json.encode(item.value)) == {"path": output.path, "size": 6, "sha256": output.sha256}
+    run.complete()
+    with pytest.raises(InvalidInput, match="has ended"):
+        run.log_image("roc", tmp_path / "roc.svg")
+    assert len(files(home)) == 1
+
+
+def test_a_file_that_changed_where_it_lies_is_not_given_out(tmp_path: Path) -> None:
+    store = FileStore(tmp_path / "files")
+    kept = store.put("r", "a", io.BytesIO(b"content"))
+    fetch(store, "r", "a", kept.uri, kept.sha256, tmp_path / "out" / "a")
+    assert (tmp_path / "out" / "a").read_bytes() == b"content"
+    elsewhere = FileStore(tmp_path / "moved")
+    fetch(elsewhere, "r", "a", kept.uri, kept.sha256, tmp_path / "b")
+    assert (tmp_path / "b").read_bytes() == b"content"
+    store.place("r", "a").write_bytes(b"another")
+    with pytest.raises(InvalidInput, match="is not what was uploaded"):
+        fetch(store, "r", "a", kept.uri, kept.sha256, tmp_path / "b")
+    assert (tmp_path / "b").read_bytes() == b"content"
+    store.place("r", "a").unlink()
+    for uri in (kept.uri, "s3://bucket/a", "file://other-host/a"):
+        with pytest.raises(NotFound, match="cannot be read here"):
+            fetch(store, "r", "a", uri, kept.sha256, tmp_path / "b")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b", "files", "out"]
+
+
+@pytest.mark.parametrize("name", ["../a", "/a", "a/../../b", "..\\a", "C:/a", "//host/a", ""])
+def test_names_that_others_gave_lead_nowhere_else(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InvalidInput, match="leads out"):
+        place_below(tmp_path, name)
+
+
+def test_a_datastore_is_refused_as_unsupported(run: Run) -> None:
+    with pytest.raises(Unsupported, match="datastore"):
+        run.upload_folder("a", ".", datastore_name="d")
