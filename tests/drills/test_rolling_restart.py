@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -14,13 +17,14 @@ from tests.fixtures.parts import missing
 
 pytestmark = pytest.mark.kafka
 
+RESTARTS = 3
 STANDSTILL_SECONDS = 30.0
 """How old an event may become at most before it is processed; measured: see docs/upgrades.md."""
 
 
 @pytest.mark.timeout(300)
 def test_a_rolling_restart_under_load_loses_and_doubles_nothing(tmp_path: Path) -> None:
-    rolling = Rolling(tmp_path, (free_port(), free_port()), workers=2, producers=4, rate=100.0)
+    rolling = Rolling(tmp_path, (free_port(), free_port()), workers=2, producers=4, rate=25.0)
     with ExitStack() as stack:
         try:
             stack.enter_context(rolling.running())
@@ -37,7 +41,7 @@ def test_a_rolling_restart_under_load_loses_and_doubles_nothing(tmp_path: Path) 
         print(f"{step}: {seconds:.1f} s")
     print("oldest unprocessed event: " + ", ".join(f"{name} {age:.1f} s" for name, age in sorted(rolling.oldest.items())))
     print(f"{books.calls} calls, {books.points} points, {books.mails} mails, {books.again} rows came again, notices {books.notices}")
-    assert books.calls > 1_000, "hardly anything was logged"
+    assert books.calls > 500, "hardly anything was logged"
     assert books.mails > 5, "hardly anybody was told"
     assert books.lost == []
     assert books.doubled == []
@@ -45,3 +49,18 @@ def test_a_rolling_restart_under_load_loses_and_doubles_nothing(tmp_path: Path) 
     assert books.mails_again == 0
     assert rolling.oldest["history"] > 0, "nothing was looked at"
     assert max(rolling.oldest.values()) < STANDSTILL_SECONDS
+
+
+@pytest.mark.timeout(300)
+def test_an_embedded_server_restarted_again_and_again_under_load_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    # In a process of its own: the embedded engine opens one folder a process. Each of these stops must end with status 0.
+    options = ["--seed", "1", "--faults", "server-term", "--minutes", "0.1", "--every", "2", "--rate", "100", "--keep", str(tmp_path)]
+    done = subprocess.run([sys.executable, "-m", "tests.drills.drill", *options], capture_output=True, text=True, timeout=280, check=False)
+    print(done.stdout)
+    assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+    *_, struck, figures = done.stdout.splitlines()
+    found = re.fullmatch(r"struck: (\d+) server-term", struck)
+    assert found
+    assert int(found[1]) >= RESTARTS
+    assert "0 lost, 0 doubled, 0 wrong; 0 rows came again" in figures
+    assert re.search(r" [1-9]\d* mails, 0 again$", figures)
