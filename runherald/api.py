@@ -239,8 +239,18 @@ class NoticeBalance(Struct, frozen=True, kw_only=True):
     oldest_pending_time: datetime | None = None
 
 
+DAMAGE_REMEDY = "`runherald rebuild --diff` says whether rows are missing, `runherald rebuild` makes them again from the log"
+"""What an operator does when parts of the embedded history could not be read."""
+
+
 class ServerStatus(Struct, frozen=True, kw_only=True):
-    """What the server runs and how far its processors are. `notices` counts notices by state, `dead_letters` those that are open."""
+    """What the server runs and how far its processors are.
+
+    Attributes:
+        notices: by state.
+        dead_letters: those that are open.
+        set_aside: tables of the embedded history, and how many parts of each a full disk has damaged: rows may be missing.
+    """
 
     version: str
     log: str
@@ -252,6 +262,7 @@ class ServerStatus(Struct, frozen=True, kw_only=True):
     stops: list[ProcessorStop] = []
     processors: list[ProcessorStatus] = []
     balance: NoticeBalance = NoticeBalance()
+    set_aside: dict[str, int] = {}
 
 
 class ApiError(Struct, frozen=True, kw_only=True):

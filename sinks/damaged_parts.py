@@ -12,6 +12,7 @@ from pathlib import Path
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from runherald.api import DAMAGE_REMEDY
 from runherald.errors import RunheraldError
 from runherald.sinks.connection import HistoryDatabase
 
@@ -47,12 +48,7 @@ def set_aside(history: HistoryDatabase) -> dict[str, int]:
 def say_what_is_set_aside(history: HistoryDatabase) -> None:
     """Log what is set aside, and what to do."""
     for table, count in set_aside(history).items():
-        logger.warning(
-            "history parts set aside table=%s parts=%d: they could not be read; `runherald rebuild --diff` says whether rows are missing, "
-            "`runherald rebuild` makes them again from the log",
-            table,
-            count,
-        )
+        logger.warning("history parts set aside table=%s parts=%d: they could not be read; %s", table, count, DAMAGE_REMEDY)
 
 
 class DamagedPartsWatch:

@@ -36,6 +36,14 @@ def lag_figures(status: ServerStatus) -> list[Metric]:
     return [lag, committed, end, age]
 
 
+def damage_figure(status: ServerStatus) -> Metric:
+    """Return the parts of an embedded history that could not be read."""
+    parts = GaugeMetricFamily("runherald_history_parts_set_aside", "Parts of a table that could not be read.", labels=["table"])
+    for table, count in sorted(status.set_aside.items()):
+        parts.add_metric([table], count)
+    return parts
+
+
 def notice_figures(status: ServerStatus, now: datetime) -> list[Metric]:
     """Return the notices by state, and whether each that was decided is accounted for."""
     balance = status.balance

@@ -24,6 +24,7 @@ class HistoryStatus(Struct, frozen=True):
     letters: list[LetterCount]
     stops: list[ProcessorStop]
     notices: Notices
+    set_aside: dict[str, int]
 
 
 class KnownStatus(Struct, frozen=True):
@@ -34,7 +35,10 @@ class KnownStatus(Struct, frozen=True):
 
 
 class LogStatus:
-    """Tells the status; blocks. `log_url` and `history_url` are shown to people, so they hold no password."""
+    """Tells the status; blocks. `log_url` and `history_url` are shown to people, so they hold no password.
+
+    `set_aside` returns the damaged parts of an embedded history; another one looks after its own.
+    """
 
     def __init__(
         self,
@@ -45,6 +49,7 @@ class LogStatus:
         version: str,
         log_url: str,
         history_url: str,
+        set_aside: Callable[[], dict[str, int]] = dict,
         clock: Clock = system_clock,
     ) -> None:
         self._lag = lag
@@ -53,6 +58,7 @@ class LogStatus:
         self._version = version
         self._log_url = log_url
         self._history_url = history_url
+        self._set_aside = set_aside
         self._clock = clock
 
     def __call__(self) -> ServerStatus:
@@ -70,7 +76,7 @@ class LogStatus:
 
     def of_history(self) -> HistoryStatus:
         """Return what history says."""
-        return HistoryStatus(self._letters.counts(), self._letters.stops(), self._notices())
+        return HistoryStatus(self._letters.counts(), self._letters.stops(), self._notices(), self._set_aside())
 
     def of_nothing(self) -> ServerStatus:
         """Return what is known when neither log nor history answers."""
@@ -114,6 +120,7 @@ def joined(status: ServerStatus, history: HistoryStatus) -> ServerStatus:
         dead_letters=sum(count.open for count in history.letters),
         letters=history.letters,
         stops=standing(history.stops, status.partitions),
+        set_aside=history.set_aside,
     )
 
 

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from runherald.api import PartitionStatus, ProcessorStatus, ServerStatus
+from runherald.api import DAMAGE_REMEDY, PartitionStatus, ProcessorStatus, ServerStatus
 from runherald.studio.blocking import Blocking
 from runherald.studio.server_status import KnownStatus
 from runherald.studio.telemetry import CONTENT_TYPE, Telemetry
@@ -45,7 +45,13 @@ class StatusPage:
     async def show(self, _: Request) -> Response:
         """Show as much as is known: the page is looked at when something is away."""
         known = await self._blocking(self._known)
-        return self._render("status.html", server=known.status, faults=known.faults, processors=listed(known.status, self._lag_seconds))
+        return self._render(
+            "status.html",
+            server=known.status,
+            faults=known.faults,
+            processors=listed(known.status, self._lag_seconds),
+            damage_remedy=DAMAGE_REMEDY,
+        )
 
     async def show_figures(self, _: Request) -> Response:
         """Answer the figures for Prometheus."""

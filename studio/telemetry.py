@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from runherald.clock import Clock
 from runherald.streams.fill import Filled, fill_figures
 from runherald.streams.health import ProcessorHealth
-from runherald.studio.lag_figures import lag_figures, notice_figures, processor_up
+from runherald.studio.lag_figures import damage_figure, lag_figures, notice_figures, processor_up
 from runherald.studio.letter_figures import letter_figures
 from runherald.studio.server_status import KnownStatus
 
@@ -113,3 +113,4 @@ class _Progress(Collector):
             yield from notice_figures(known.status, self._clock())
             yield GaugeMetricFamily("runherald_dead_letters", "Dead letters that wait for somebody.", value=known.status.dead_letters)
             yield from letter_figures(known.status)
+            yield damage_figure(known.status)

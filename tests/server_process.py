@@ -79,6 +79,11 @@ class ServerProcess:
         with urlopen(f"{self.url}{path}", timeout=30) as reply:
             return json.load(reply)
 
+    def text(self, path: str) -> str:
+        """Return the page, or whatever else, that a GET answers."""
+        with urlopen(Request(f"{self.url}{path}", headers={"Accept": "text/html"}), timeout=30) as reply:
+            return str(reply.read().decode())
+
     def query(self, sql: str) -> list[list[Any]]:
         """Return the rows of a user's query."""
         request = Request(f"{self.url}/api/v1/query", json.dumps({"query": sql}).encode(), {"Content-Type": "application/json"})

@@ -9,6 +9,7 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
@@ -25,7 +26,7 @@ from runherald.deploy.mail_catcher import MailCatcher
 from runherald.errors import InvalidInput
 from runherald.settings import Mail, Settings, without_password
 from runherald.sinks.connection import HistoryDatabase
-from runherald.sinks.damaged_parts import DamagedPartsWatch
+from runherald.sinks.damaged_parts import DamagedPartsWatch, set_aside
 from runherald.sinks.dead_letters import DeadLetterReader
 from runherald.sinks.guard.guard import QueryGuard
 from runherald.sinks.migrate import migrate
@@ -96,6 +97,7 @@ def serve(settings: Settings, *, catch_mail: bool) -> int:
             version=version("runherald"),
             log_url=settings.log,
             history_url=history.url_for_humans if settings.history != "embedded" else settings.history,
+            set_aside=partial(set_aside, history) if history.embedded else dict,
         )
         parts = ServerParts(
             log=log,

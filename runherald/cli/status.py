@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from runherald.api import DAMAGE_REMEDY
 from runherald.cli.grid import Grid, Head, pairs
 from runherald.cli.options import add_server, client_of
 from runherald.cli.output import add_output, print_answer
@@ -43,6 +44,10 @@ def _grids(url: str, status: ServerStatus, *, each: bool) -> list[Grid]:
             ("notices", ", ".join(f"{count} {state}" for state, count in sorted(status.notices.items())) or "none"),
             ("balance", _balance(status.balance)),
             ("dead letters", _letters(status)),
+            *(
+                (f"{table} damaged", f"{parts} parts could not be read. What to do: {DAMAGE_REMEDY}")
+                for table, parts in status.set_aside.items()
+            ),
             *((f"{stop.processor} stopped", f"{plain(stop.reason)}. What to do: {stop.remedy}") for stop in status.stops),
         ]
     )

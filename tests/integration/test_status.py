@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from runherald.errors import Unreachable
 from runherald.sinks.connection import HistoryDatabase
 from tests.history_feed import Teller
-from tests.server_process import wait_until
+from tests.server_process import ServerProcess, wait_until
 from tests.studio_server import StudioServer
 
 
@@ -39,6 +41,26 @@ def test_what_is_processed_does_not_wait_and_every_page_leads_there(history_data
         assert ">lags</span>" not in server.http.get("/status").text
         for path in ("/", "/dead-letters", "/query", "/runs/done"):
             assert '<a href="/status"' in server.http.get(path, headers={"Accept": "text/html"}).text
+
+
+@pytest.mark.timeout(120)
+def test_parts_that_could_not_be_read_are_said_everywhere(tmp_path: Path, free_port: int) -> None:
+    with ServerProcess(tmp_path, free_port) as server:
+        assert server.get("/api/v1/status")["set_aside"] == {}
+        assert server.stop() == 0
+        # What the engine leaves of a part that it could not attach (`system.detached_parts`).
+        [table, *_] = server.data.glob("history/store/*/*/detached")
+        (table / "broken-on-start_all_1_1_0").mkdir()
+        server.start()
+        [(name, parts)] = server.get("/api/v1/status")["set_aside"].items()
+        assert parts == 1
+        assert f"1 part of the table {name} could not be read" in server.text("/status")
+        assert f'runherald_history_parts_set_aside{{table="{name}"}} 1.0' in server.text("/metrics")
+        said = subprocess.run(
+            [sys.executable, "-m", "runherald", "status", "-o", "table", "--url", server.url], capture_output=True, text=True, check=True
+        )
+        assert f"{name} damaged" in said.stdout
+        assert "runherald rebuild" in said.stdout
 
 
 @pytest.mark.parametrize("away", ["log", "history"])
