@@ -22,7 +22,7 @@ from runherald.alerts.message import Composer
 from runherald.alerts.notice_table import NoticeTable, notice_rows
 from runherald.alerts.outbox import Notice, decided_notices, fold_outcome, is_due
 from runherald.alerts.server_watch import ServerWatch
-from runherald.alerts.smtp import Accepted, Delivery, NoServer, SmtpTransport
+from runherald.alerts.smtp import Accepted, Delivery, Failed, NoServer, SmtpTransport
 from runherald.alerts.smtp_address import parse_smtp
 from runherald.alerts.stages.deliver import Deliver, Tried
 from runherald.clock import Clock
@@ -236,7 +236,12 @@ class MailerProcessor:
         """Return the record of an attempt's outcome. Until it is read back, the notice is not attempted again."""
         attempt = notice.attempts + 1
         self._attempted[notice.notice_id] = attempt
+        away = self._watch.away
         self._watch.heard(delivery, now)
+        if isinstance(delivery, Failed) and self._watch.away and not away:
+            logger.warning("mail server away reason=%s: notices wait, and go when it is back", delivery.reason)
+        elif away and not self._watch.away:
+            logger.info("mail server back")
         outcome: Outcome
         if isinstance(delivery, Accepted):
             outcome = NoticeAccepted(

@@ -103,13 +103,15 @@ class Reads:
         return json_answer(await self._read(request, self._parts.status))
 
     async def show_health(self, _: Request) -> Response:
-        """Answer `ok`, or 503 with the reason."""
+        """Answer `ok`, or 503 with the reason; with a token set, the reason is for those who have it."""
         try:
             ailment = await self._blocking(self._parts.ailment)
             if not ailment:
                 await self._blocking(self._reader.check)
         except RunheraldError as error:
             ailment = str(error)
+        if ailment and self._parts.token:
+            ailment = "not well: /status and `runherald status` say why, with the token"
         return PlainTextResponse(ailment, 503, RETRY_AFTER) if ailment else PlainTextResponse("ok")
 
     async def _of_run(self, request: Request, read: Callable[..., Any], **arguments: Any) -> Any:

@@ -262,6 +262,13 @@ def test_what_ails_the_server_is_told_by_its_health(history_database: HistoryDat
         assert server.http.get("/healthz").status_code == 200
 
 
+def test_health_says_no_reason_to_who_has_no_token(history_database: HistoryDatabase, tmp_path: Path) -> None:
+    with StudioServer(history_database, tmp_path, token="s3cret", ailment=lambda: "history has stopped") as server:
+        reply = httpx.get(f"{server.url}/healthz")
+        assert (reply.status_code, "history" in reply.text) == (503, False)
+        assert "with the token" in reply.text
+
+
 def test_a_run_id_with_odd_characters_is_found(server: StudioServer) -> None:
     taken = server.post([Teller("a.b_c-D").created()])
     assert server.get("/api/v1/runs/a.b_c-D", taken)["run_id"] == "a.b_c-D"

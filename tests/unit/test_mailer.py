@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
@@ -279,7 +280,8 @@ async def test_after_the_last_attempt_the_notice_is_refused_and_says_why() -> No
     assert row["reason"] == "given_up: after 3 attempts, the last: recipient_deferred: 451 later"
 
 
-async def test_while_the_server_is_away_one_notice_asks_and_all_go_when_it_is_back() -> None:
+async def test_while_the_server_is_away_one_notice_asks_and_all_go_when_it_is_back(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "runherald.alerts.mailer")
     world = World(Server(anybody=[AWAY] * 8))
     await world.start()
     world.append(decisions(20))
@@ -295,6 +297,9 @@ async def test_while_the_server_is_away_one_notice_asks_and_all_go_when_it_is_ba
         await world.turn()
     assert set(world.states().values()) == {"accepted"}
     assert max(world.server.taken.values()) == 1
+    away, back = [message for message in caplog.messages if message.startswith("mail server")]
+    assert away == "mail server away reason=connection: refused: notices wait, and go when it is back"
+    assert back == "mail server back"
 
 
 async def test_nothing_is_sent_before_the_log_is_read_to_its_end() -> None:
