@@ -7,6 +7,7 @@ the settings. Whoever started it also says how it ended.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import itertools
 import os
 import re
@@ -114,7 +115,8 @@ class OfflineRun(Run):
 
     def _print(self, name: str, value: object) -> None:
         line = cut(" ".join(str(value).split()), _SHOWN)
-        sys.stdout.write(f"{self._id}: {name}: {line}\n")
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # whoever read it is gone, or there is nowhere to print to
+            sys.stdout.write(f"{self._id}: {name}: {line}\n")
 
     def _end_with_process(self) -> None:
         """End what the script left open. Python keeps the exception that ended a script; a session's is an old one that was seen."""

@@ -18,7 +18,7 @@ from runherald.producers import arguments
 from runherald.producers.errors import NotFound, Unsupported
 from runherald.producers.experiment_record import ExperimentRecord, record_id
 from runherald.producers.origin import check_lease, new_header
-from runherald.producers.run_views import Matching, Wanted
+from runherald.producers.run_views import Matching, Wanted, matching
 from runherald.producers.sql_questions import experiments
 from runherald.validation import check_experiment_name
 
@@ -70,7 +70,7 @@ class Experiment:
         """
         if view_type not in VIEW_TYPES:
             raise InvalidInput(f"view_type: is none of {', '.join(VIEW_TYPES)}")
-        wanted = Matching(tags=tags)
+        wanted = matching("Experiment.list", tags=tags)
         found = []
         for row in experiments(workspace.session.reader(), workspace.name):
             if experiment_name not in (None, row.name) or (view_type != "All" and bool(row.archived_time) != (view_type == "ArchivedOnly")):
@@ -261,8 +261,13 @@ class Experiment:
         properties: Wanted = None,
         include_children: bool = False,
     ) -> Iterator[Run]:
-        """Go through the runs, newest first; `tags` and `properties` are a key, or keys with values that must be there."""
-        return self.matching_runs(Matching(tags=tags, properties=properties, run_type=type), include_children=include_children)
+        """Go through the runs, newest first; `tags` and `properties` are a key, or keys with values that must be there.
+
+        Raises:
+            InvalidInput: what is wanted is of a wrong type.
+        """
+        wanted = matching(f"{self._what}: get_runs", tags=tags, properties=properties, run_type=type)
+        return self.matching_runs(wanted, include_children=include_children)
 
     def matching_runs(self, wanted: Matching, *, include_children: bool) -> Iterator[Run]:
         """Go through the runs that are wanted, newest first (ours; what `get_runs` and `Run.list` share)."""

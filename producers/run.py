@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from runherald.api import RunView
 from runherald.errors import InvalidInput, Unreachable
 from runherald.events import RunHeader
+from runherald.producers import arguments
 from runherald.producers.journal_headers import header_in_journal
-from runherald.producers.run_views import Matching, Wanted, details_of, view_of
+from runherald.producers.run_views import Matching, Wanted, details_of, matching, view_of
 
 from .azure_only import AzureOnly
 from .run_ending import RunEnding
@@ -83,7 +84,7 @@ class Run(RunLogging, RunEnding, RunReading, RunFiles, AzureOnly):
         include_children: bool = False,
     ) -> Iterator[Run]:
         """Go through the runs of an experiment, newest first; `tags` and `properties` are a key, or keys with values that must be there."""
-        wanted = Matching(tags=tags, properties=properties, run_type=type, status=status)
+        wanted = matching("Run.list", tags=tags, properties=properties, run_type=type, status=status)
         return experiment.matching_runs(wanted, include_children=include_children)
 
     @staticmethod
@@ -112,11 +113,8 @@ class Run(RunLogging, RunEnding, RunReading, RunFiles, AzureOnly):
         workspace = getattr(compute, "workspace", None)
         if not isinstance(workspace, Workspace):
             workspace = Workspace()
-        wanted = Matching(tags=tags, properties=properties, run_type=type)
-        client = workspace.session.reader()
-        for view in client.runs(status=status or ",".join(_UNDER_WAY), tag=wanted.tag_parameter):
-            if view.compute_target == name and view.workspace == workspace.name and wanted.matches(view):
-                yield details_of(view)
+        wanted = matching("list_by_compute", tags=tags, properties=properties, run_type=type)
+        return _under_way(workspace, name, status or ",".join(_UNDER_WAY), wanted)
 
     @classmethod
     def get_context(cls, allow_offline: bool = True, **kwargs: object) -> Run:
@@ -196,20 +194,27 @@ class Run(RunLogging, RunEnding, RunReading, RunFiles, AzureOnly):
         status: str | None = None,
     ) -> Iterator[Run]:
         """Go through the children, page by page, or all descendants; `tags` and `properties` are a key, or keys with values that must be
-        there. Those that were deleted are left out."""
-        wanted = Matching(tags=tags, properties=properties, run_type=type, status=status)
-        client = self._session.reader()
-        if recursive:
-            views: Iterator[RunView] = iter(client.children(self._id, recursive=True))
-        else:
-            views = client.runs(parent=self._id, life="all", status=status or "", tag=wanted.tag_parameter)
-        for view in views:
-            if view.life != "Deleted" and wanted.matches(view):
-                yield run_of(self._experiment, view)
+        there. Those that were deleted are left out.
+
+        Raises:
+            InvalidInput: what is wanted is of a wrong type, or there is no such status.
+        """
+        wanted = matching(f"run {self._id}: get_children", tags=tags, properties=properties, run_type=type, status=status)
+        return self._children(wanted, recursive=recursive)
 
     def clean(self) -> builtins.list[str]:
         """Return the files that were removed where the run ran: none, since nothing is kept there."""
         return []
+
+    def _children(self, wanted: Matching, *, recursive: bool) -> Iterator[Run]:
+        client = self._session.reader()
+        if recursive:
+            views: Iterator[RunView] = iter(client.children(self._id, recursive=True))
+        else:
+            views = client.runs(parent=self._id, life="all", status=wanted.status or "", tag=wanted.tag_parameter)
+        for view in views:
+            if view.life != "Deleted" and wanted.matches(view):
+                yield run_of(self._experiment, view)
 
     def _begin_child(self, name: str, run_id: str | None, tags: Mapping[str, object] = MappingProxyType({})) -> Run:
         return self._experiment.begin_run(
@@ -232,16 +237,26 @@ def run_of(experiment: Experiment, view: RunView) -> Run:
     return Run(experiment, view.run_id, _view=view) if factory is None else factory(experiment, view)
 
 
+def _under_way(workspace: Workspace, compute: str, status: str, wanted: Matching) -> Iterator[dict[str, Any]]:
+    for view in workspace.session.reader().runs(status=status, tag=wanted.tag_parameter):
+        if view.compute_target == compute and view.workspace == workspace.name and wanted.matches(view):
+            yield details_of(view)
+
+
 def _tags_of_children(what: str, count: object, tag_key: object, values: Sequence[object] | None) -> Sequence[Mapping[str, object]]:
     if (count is None) == (values is None) or (values is None) != (tag_key is None):
         raise InvalidInput(f"{what} pass either count, or tag_key and tag_values")
     if values is None:
-        tags: Sequence[Mapping[str, object]] = [{}] * count if isinstance(count, int) and not isinstance(count, bool) else []
-    elif isinstance(values, (str, bytes, Mapping)):
-        raise InvalidInput(f"{what} tag_values is a {type(values).__name__}; pass a list")
+        if not isinstance(count, int) or isinstance(count, bool):
+            raise InvalidInput(f"{what} count is a {type(count).__name__}; pass a whole number")
+        number = count
+    elif isinstance(values, Sequence) and not isinstance(values, (str, bytes)):
+        number = len(values)
     else:
-        tags = [{str(tag_key): value} for value in values]
-    if not 1 <= len(tags) <= MAX_CHILDREN_AT_ONCE:
-        given = f"count is a {type(count).__name__}" if values is None and not tags else f"there would be {len(tags)}"
-        raise InvalidInput(f"{what} {given}; begin from 1 to {MAX_CHILDREN_AT_ONCE} children at once")
+        raise InvalidInput(f"{what} tag_values is a {type(values).__name__}; pass a list")
+    if not 1 <= number <= MAX_CHILDREN_AT_ONCE:
+        raise InvalidInput(f"{what} there would be {number} children; begin from 1 to {MAX_CHILDREN_AT_ONCE} at once")
+    tags: list[Mapping[str, object]] = [{}] * number if values is None else [{arguments.tag_key(what, tag_key): one} for one in values]
+    for one in tags:
+        arguments.tags(what, one)  # all of them, before the first is begun
     return tags

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from runherald.producers import arguments
 from runherald.producers.logged import metrics_of
 from runherald.producers.run_views import details_of
 from runherald.producers.waiting import wait_until_done
@@ -67,10 +68,14 @@ class RunReading(RunIdentity):
         """Return what was logged, of one name or all: once is a scalar, several times a list, a table a dictionary of columns.
 
         `recursive`: keyed by run id, with the descendants (of `run_type` only, if it is given) that logged anything.
+
+        Raises:
+            InvalidInput: the name can be no metric's.
         """
+        name = arguments.metric_name(f"run {self._id}", name) if name is not None else ""
         del populate  # azureml-core's: artifact-backed values are whole here
         client = self._session.reader()
-        series = client.metrics(self._id, name=name or "", recursive=recursive)
+        series = client.metrics(self._id, name=name, recursive=recursive)
         if not recursive:
             return metrics_of(series)
         wanted = {one.run_id for one in series}

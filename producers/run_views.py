@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from runherald.api import RunView
+from runherald.errors import InvalidInput
 from runherald.events import RunHeader
 from runherald.status import Status
 
@@ -46,6 +47,25 @@ class Matching(Struct, frozen=True, kw_only=True):
     def matches_tags(self, tags: Mapping[str, str | None]) -> bool:
         """Say whether tags are those that are wanted."""
         return _has(tags, self.tags)
+
+
+def matching(
+    what: str, *, tags: Wanted = None, properties: Wanted = None, run_type: str | None = None, status: str | None = None
+) -> Matching:
+    """Return which runs are meant, as a caller says it; `what` begins each error.
+
+    Raises:
+        InvalidInput: tags or properties are neither a key nor a dictionary, type or status is no text, or there is no such status.
+    """
+    for name, wanted in (("tags", tags), ("properties", properties)):
+        if wanted is not None and not isinstance(wanted, (str, Mapping)):
+            raise InvalidInput(f"{what}: {name} are a {type(wanted).__name__}; pass a key, or a dictionary of keys with values")
+    for name, text in (("type", run_type), ("status", status)):
+        if text is not None and not isinstance(text, str):
+            raise InvalidInput(f"{what}: {name} is a {type(text).__name__}; pass a text")
+    if status is not None and status not in tuple(Status):
+        raise InvalidInput(f"{what}: status: {status[:40]!r} is no status; there are {', '.join(Status)}")
+    return Matching(tags=tags, properties=properties, run_type=run_type, status=status)
 
 
 def view_of(run_id: str, workspace: str, header: RunHeader) -> RunView:

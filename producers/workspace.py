@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from runherald.errors import InvalidInput
+from runherald.producers import arguments
 
 from .experiment import Experiment
 from .run import Run, run_of
@@ -143,7 +144,9 @@ class Workspace:
 
         Raises:
             NotFound: there is none.
+            InvalidInput: the id can be no run's.
         """
+        run_id = arguments.run_id(run_id)
         view = self._session.reader().get_run(run_id)
         return run_of(Experiment(self, view.experiment_name), view)
 

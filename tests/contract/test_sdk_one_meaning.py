@@ -48,14 +48,17 @@ def train(workspace: Workspace, prefix: str) -> None:
         run.upload_file("outputs/model.txt", io.BytesIO(b"weights"))
         child = run.child_run("child", run_id=f"{prefix}-child")
         grandchild = child.child_run(run_id=f"{prefix}-grandchild")
-        assert grandchild.parent is not None
-        assert grandchild.parent.parent is run
-        grandchild.parent.parent.log("from below", 1)
-        attached = Run(experiment, grandchild.id).parent
-        assert attached is not None
-        assert attached.parent is not None
-        assert (attached.id, attached.parent.id) == (child.id, run.id)
-        attached.parent.log("from an attached object", 2)
+        assert grandchild.parent is child
+        root = child.parent
+        assert root is not None
+        assert root is run
+        root.log("from below", 1)
+        above = Run(experiment, grandchild.id).parent
+        topmost = above.parent if above else None
+        assert above is not None
+        assert topmost is not None
+        assert (above.id, topmost.id) == (child.id, run.id)
+        topmost.log("from an attached object", 2)
         grandchild.log("loss", 3)
         grandchild.fail(ValueError("bad"))
         child.cancel()
