@@ -18,7 +18,7 @@ from tests.fixtures.parts import missing
 pytestmark = pytest.mark.kafka
 
 RESTARTS = 3
-STANDSTILL_SECONDS = 30.0
+STANDSTILL_SECONDS = 60.0
 """How old an event may become at most before it is processed; measured: see docs/upgrades.md."""
 
 
