@@ -47,20 +47,6 @@ class AzureOnly(RunIdentity):
         del datasets, sample_input_dataset, sample_output_dataset, resource_configuration, kwargs
         raise self._unsupported("register_model", "there is no registry of models; keep the file with upload_file and name it in a tag")
 
-    def get_snapshot_id(self) -> NoReturn:
-        """Say how to find the code of a run."""
-        raise self._unsupported("get_snapshot_id", _NO_SNAPSHOTS)
-
-    def take_snapshot(self, file_or_folder_path: str) -> NoReturn:
-        """Say how to keep the code of a run."""
-        del file_or_folder_path
-        raise self._unsupported("take_snapshot", _NO_SNAPSHOTS)
-
-    def restore_snapshot(self, snapshot_id: str | None = None, path: str | None = None) -> NoReturn:
-        """Say how to find the code of a run."""
-        del snapshot_id, path
-        raise self._unsupported("restore_snapshot", _NO_SNAPSHOTS)
-
     @classmethod
     def get_docs_url(cls) -> NoReturn:
         """Say where the documentation is."""
@@ -68,6 +54,3 @@ class AzureOnly(RunIdentity):
 
     def _unsupported(self, member: str, instead: str) -> Unsupported:
         return Unsupported(f"run {self._id}: {member}: {instead}")
-
-
-_NO_SNAPSHOTS = "no snapshots are kept; keep code with upload_folder, and the commit in a property"

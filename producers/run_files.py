@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from runherald.producers.file_store import StoredFile
     from runherald.producers.sql_questions import OutputRow
 
+SNAPSHOT_PROPERTY = "ContentSnapshotId"
+
 Source = str | os.PathLike[str] | IO[bytes]
 
 
@@ -131,6 +133,45 @@ class RunFiles(RunIdentity):
         for row, target in zip(rows, targets, strict=True):
             self._fetch(row, target)
 
+    def take_snapshot(self, file_or_folder_path: str | os.PathLike[str]) -> str:
+        """Keep the code of the run as a ZIP, and return the snapshot's id. What `.amlignore`, else `.gitignore`, names is left out.
+
+        Raises:
+            InvalidInput: the run has a snapshot, there is no such path, or it has more than 2,000 files or 300 MB.
+            Unsupported: the folder has such a file, and the package pathspec is not installed.
+        """
+        from runherald.producers.snapshot import snapshot
+
+        what = f"run {self._id}: take_snapshot"
+        if self._writer.properties.get(SNAPSHOT_PROPERTY):
+            raise InvalidInput(f"{what}: the run has one already; keep more with upload_folder")
+        snapshot_id, content = snapshot(what, Path(file_or_folder_path))
+        self._keep(_snapshot_file(snapshot_id), io.BytesIO(content))
+        self.add_properties({SNAPSHOT_PROPERTY: snapshot_id})
+        return snapshot_id
+
+    def get_snapshot_id(self) -> str:
+        """Return the id of the run's snapshot.
+
+        Raises:
+            NotFound: it has none.
+        """
+        snapshot_id = self.get_properties().get(SNAPSHOT_PROPERTY, "")
+        if not snapshot_id:
+            raise NotFound(f"run {self._id}: has no snapshot; take_snapshot keeps one")
+        return snapshot_id
+
+    def restore_snapshot(self, snapshot_id: str | None = None, path: str | os.PathLike[str] | None = None) -> str:
+        """Copy the run's snapshot, a ZIP, to a path, to a folder, or under its id to the working folder; return where it is.
+
+        Raises what `download_file` does, and `NotFound` where there is none.
+        """
+        name = _snapshot_file(snapshot_id or self.get_snapshot_id())
+        target = Path() if path is None else Path(path)
+        target = target / Path(name).name if target.is_dir() else target
+        self.download_file(name, target)
+        return str(target)
+
     def _outputs(self) -> list[OutputRow]:
         from runherald.producers.sql_questions import outputs
 
@@ -165,6 +206,10 @@ class RunFiles(RunIdentity):
         from runherald.producers.file_store import fetch
 
         fetch(self._experiment.workspace.files, self._id, row.path, row.uri, row.sha256, target)
+
+
+def _snapshot_file(snapshot_id: str) -> str:
+    return f"snapshot/{snapshot_id}.zip"
 
 
 def _png(what: str, plot: Any) -> io.BytesIO:

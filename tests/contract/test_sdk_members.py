@@ -6,6 +6,7 @@ import inspect
 import io
 import itertools
 import re
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -201,6 +202,22 @@ def deleted(world: World) -> bool:
     return [one.name for one in Experiment.list(world.workspace, empty.name)] == [empty.name]
 
 
+def snapshot_of(world: World) -> tuple[Run, str]:
+    run = world.fresh()
+    return run, run.take_snapshot(world.folder / "code")
+
+
+def restored(world: World) -> bool:
+    run, snapshot_id = snapshot_of(world)
+    path = run.restore_snapshot(path=world.folder)
+    return path.endswith(f"{snapshot_id}.zip") and zipfile.ZipFile(path).namelist() == ["source.txt"]
+
+
+def identified(world: World) -> bool:
+    run, snapshot_id = snapshot_of(world)
+    return run.get_snapshot_id() == snapshot_id == snapshot_of(world)[1]
+
+
 BEHAVIOUR: dict[str, Callable[[World], bool]] = {
     "Run.__enter__": lambda w: with_block(w) == "Completed",
     "Run.__exit__": lambda w: with_block(w) == "Completed",
@@ -230,6 +247,7 @@ BEHAVIOUR: dict[str, Callable[[World], bool]] = {
     "Run.get_metrics": lambda w: w.run.get_metrics(recursive=True) == {w.child.id: {"loss": 0.5}},
     "Run.get_portal_url": lambda w: w.run.get_portal_url().endswith(f"/runs/{w.run.id}"),
     "Run.get_properties": lambda w: w.run.get_properties() == {},
+    "Run.get_snapshot_id": identified,
     "Run.get_status": lambda w: w.child.get_status() == "Completed",
     "Run.get_submitted_run": lambda w: Run.get_submitted_run() is Run.get_context(),
     "Run.get_tags": lambda w: w.child.get_tags() == {},
@@ -250,11 +268,13 @@ BEHAVIOUR: dict[str, Callable[[World], bool]] = {
     "Run.parent": lambda w: (parent := Run.get(w.workspace, w.child.id).parent) is not None and parent.id == w.run.id,
     "Run.properties": lambda w: w.run.properties == {},
     "Run.remove_tags": lambda w: did(w.fresh(), lambda run: run.tag("a"), lambda run: run.remove_tags("a")).get_tags() == {},
+    "Run.restore_snapshot": restored,
     "Run.set_tags": lambda w: did(w.fresh(), lambda run: run.set_tags({"b": 1})).get_tags() == {"b": "1"},
     "Run.start": lambda w: ended(Run(w.experiment, w.name()), Run.start) == "Running",
     "Run.status": lambda w: w.run.status == "Running",
     "Run.tag": lambda w: did(w.fresh(), lambda run: run.tag("flag")).get_tags() == {"flag": None},
     "Run.tags": lambda w: w.run.tags == w.run.get_tags(),
+    "Run.take_snapshot": identified,
     "Run.type": lambda w: w.run.type == "",
     "Run.upload_file": lambda w: uploaded(w, lambda run: run.upload_file("a.txt", str(w.source))) == ["a.txt"],
     "Run.upload_files": lambda w: uploaded(w, lambda run: run.upload_files(["a", "b"], [w.source, w.source])) == ["a", "b"],

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import sys
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from runherald.producers.file_names import place_below
 from runherald.producers.file_store import FileStore, fetch
 from runherald.producers.journal_folder import journal_folders
 from runherald.producers.journal_reader import JournalReader
+from runherald.producers.snapshot import snapshot
 
 
 @pytest.fixture
@@ -207,3 +210,58 @@ def test_names_that_others_gave_lead_nowhere_else(tmp_path: Path, name: str) -> 
 def test_a_datastore_is_refused_as_unsupported(run: Run) -> None:
     with pytest.raises(Unsupported, match="datastore"):
         run.upload_folder("a", ".", datastore_name="d")
+
+
+def code(folder: Path, **files: str) -> Path:
+    """Write files, `__` in their names standing for a folder."""
+    for name, content in files.items():
+        path = folder / name.replace("__", "/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    return folder
+
+
+def test_a_snapshot_leaves_out_what_the_folder_says(tmp_path: Path) -> None:
+    folder = code(tmp_path, a="1", sub__b="2", sub__c="3", data__big="4", data__small="5")
+    (folder / ".git").mkdir()
+    (folder / ".git" / "config").write_text("secret")
+
+    def names() -> list[str]:
+        return zipfile.ZipFile(io.BytesIO(snapshot("run r", folder)[1])).namelist()
+
+    assert names() == ["a", "data/big", "data/small", "sub/b", "sub/c"]
+    (folder / ".gitignore").write_text("data/\n")
+    assert names() == [".gitignore", "a", "sub/b", "sub/c"]
+    (folder / ".amlignore").write_text("# not that one\ndata/*\n!data/small\n**/c\n.*ignore\n")
+    assert names() == ["a", "data/small", "sub/b"]
+
+
+def test_the_same_files_are_the_same_snapshot(tmp_path: Path) -> None:
+    first, second = code(tmp_path / "1", a="1", b="2"), code(tmp_path / "2", b="2", a="1")
+    os.utime(second / "a", (1, 1))
+    assert snapshot("run r", first) == snapshot("run r", second)
+    (second / "a").write_text("other")
+    assert snapshot("run r", first)[0] != snapshot("run r", second)[0]
+    assert zipfile.ZipFile(io.BytesIO(snapshot("run r", first / "a")[1])).namelist() == ["a"]
+
+
+def test_a_run_has_one_snapshot_and_not_too_much_of_it(home: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = code(tmp_path / "code", a="1", b="2")
+    with monkeypatch.context() as patch:
+        patch.setattr("runherald.producers.snapshot.MAX_FILES", 1)
+        with pytest.raises(InvalidInput, match=f"run {run.id}: take_snapshot: .* has 2 files of 2 bytes"):
+            run.take_snapshot(folder)
+    with pytest.raises(InvalidInput, match="is neither a file nor a folder"):
+        run.take_snapshot(folder / "c")
+    snapshot_id = run.take_snapshot(folder)
+    assert run.properties == {"ContentSnapshotId": snapshot_id}
+    assert files(home) == [f"{run.id}/snapshot/{snapshot_id}.zip"]
+    with pytest.raises(InvalidInput, match="has one already"):
+        run.take_snapshot(folder / "a")
+
+
+def test_without_what_reads_patterns_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".gitignore").write_text("a")
+    monkeypatch.setitem(sys.modules, "pathspec", None)
+    with pytest.raises(Unsupported, match=r"\.gitignore: cannot be followed .* `pip install pathspec`"):
+        snapshot("run r", tmp_path)

@@ -1,0 +1,73 @@
+"""A snapshot of the code of a run: the files of a folder in one ZIP, but for those that its `.amlignore`, else its `.gitignore`, names.
+
+The limits are Azure ML's: 300 MB, 2,000 files. The same files give the same ZIP, and the ZIP its id.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from uuid import uuid5
+
+from runherald.errors import InvalidInput
+from runherald.events import NAMESPACE
+from runherald.producers.errors import Unsupported
+
+MAX_BYTES = 300_000_000
+MAX_FILES = 2_000
+IGNORE_FILES = (".amlignore", ".gitignore")
+_NEVER = ".git"
+_EARLIEST = (1980, 1, 1, 0, 0, 0)  # that a ZIP can say: times of files are left out
+
+
+def snapshot(what: str, path: Path) -> tuple[str, bytes]:
+    """Return the id and the ZIP of a file or folder; `what` begins each error.
+
+    Raises:
+        InvalidInput: there is no such path, or it is too much.
+        Unsupported: the folder has a file of patterns, and nothing here can read these.
+        OSError: a file cannot be read.
+    """
+    if path.is_file():
+        files = {path.name: path}
+    elif path.is_dir():
+        files = _kept(what, path)
+    else:
+        raise InvalidInput(f"{what}: {path}: is neither a file nor a folder")
+    size = sum(file.stat().st_size for file in files.values())
+    if len(files) > MAX_FILES or size > MAX_BYTES:
+        raise InvalidInput(
+            f"{what}: {path}: has {len(files)} files of {size} bytes; at most {MAX_FILES} files of {MAX_BYTES} bytes are kept:"
+            f" name what is to be left out in {path / IGNORE_FILES[0]}"
+        )
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, file in sorted(files.items()):
+            archive.writestr(zipfile.ZipInfo(name, _EARLIEST), file.read_bytes(), zipfile.ZIP_DEFLATED)
+    packed = content.getvalue()
+    return str(uuid5(NAMESPACE, sha256(packed).hexdigest())), packed
+
+
+def _kept(what: str, folder: Path) -> dict[str, Path]:
+    patterns = next((file for name in IGNORE_FILES if (file := folder / name).is_file()), None)
+    files = {file.relative_to(folder).as_posix(): file for file in _files(folder)}
+    if patterns is None:
+        return files
+    try:
+        from pathspec import GitIgnoreSpec
+    except ImportError:
+        raise Unsupported(f"{what}: {patterns}: cannot be followed without the package pathspec; `pip install pathspec`") from None
+    ignored = GitIgnoreSpec.from_lines(patterns.read_text(encoding="utf-8").splitlines())
+    return {name: file for name, file in files.items() if not ignored.match_file(name)}
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for entry in sorted(folder.iterdir()):
+        if entry.is_dir() and not entry.is_symlink():
+            if entry.name != _NEVER:
+                yield from _files(entry)
+        elif entry.is_file():
+            yield entry
