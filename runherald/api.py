@@ -2,8 +2,8 @@
 
 | method, path | body or parameters | answer |
 |---|---|---|
-| POST /api/v1/events | CloudEvents batch | `Intake` |
-| GET /api/v1/runs | experiment, status, parent, root_only, tag, cursor, limit | `RunPage` |
+| POST /api/v1/events | list of `CloudEvent` | `Intake` |
+| GET /api/v1/runs | experiment, status, parent, root_only, tag, life, cursor, limit | `RunPage` |
 | GET /api/v1/runs/{run_id} | | `RunView` |
 | GET /api/v1/runs/{run_id}/transitions | | list of `TransitionView` |
 | GET /api/v1/runs/{run_id}/children | recursive | list of `RunView` |
@@ -16,9 +16,10 @@
 | GET /api/v1/dead-letters | processor, error, topic, state, since, until, cursor, limit | `LetterPage` |
 | GET /api/v1/dead-letters/{letter_id} | | `LetterDetail` |
 | POST /api/v1/dead-letters/replay | `ReplayRequest` | `ReplayAnswer` |
-| POST /api/v1/dead-letters/go-on | `GoOnRequest` | `ProcessorStop` |
+| POST /api/v1/dead-letters/go-on | `GoOnRequest` | `Intake` |
 | GET /api/v1/status | | `ServerStatus` |
 | GET /api/v1/live | run | server-sent events: `change`, data the id of a run that changed |
+| GET /api/v1/openapi.json | | all of this as OpenAPI 3.1 |
 | GET /healthz | | 200 `ok`, or 503 with a reason |
 | GET /metrics | | Prometheus text |
 

@@ -61,8 +61,18 @@ def _operation(operation: Operation, schemas: dict[str, dict[str, Any]]) -> dict
         },
     }
     if operation.body is not None:
-        described["requestBody"] = {"content": {operation.body_media: {"schema": schemas[repr(operation.body)]}}}
+        content = {operation.body_media: {"schema": schemas[repr(operation.body)]}}
+        described["requestBody"] = {"content": content, "required": not _may_be_empty(operation.body)}
     return described
+
+
+def _may_be_empty(body: Any) -> bool:
+    """Say whether no body at all is as good as one that says nothing."""
+    try:
+        msgspec.json.decode(b"{}", type=body)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 def _faults(operation: Operation) -> Iterable[int]:
