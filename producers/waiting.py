@@ -1,11 +1,11 @@
-"""Waits until a run has ended."""
+"""Waits until a run has ended, and reads what it prints meanwhile."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from runherald.api import RunView
+from runherald.api import LogLineView, RunView
 from runherald.errors import RunFailed
 from runherald.status import TERMINAL, Status
 
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 FIRST_SECONDS = 0.25
 LAST_SECONDS = 5.0
+FIRST_LINES = 1_000
+MOST_LINES = 100_000
+"""How many of the last lines are asked for: more only when all of them are new."""
 _POST_PROCESSING = frozenset({Status.FINALIZING, Status.CANCEL_REQUESTED})
 
 
@@ -34,11 +37,12 @@ def wait_until_done(
         RunFailed: it failed, and `raise_on_error`.
     """
     done = TERMINAL if to_the_end else TERMINAL | _POST_PROCESSING
-    seconds, status, lines = FIRST_SECONDS, "", 0
+    seconds, status, lines = FIRST_SECONDS, "", LineFollower(client, run_id)
     while True:
         view = client.get_run(run_id)
         if output is not None:
-            lines = _show_lines(client, run_id, lines, output)
+            for text in lines.following():
+                output(text + "\n")
             if view.status != status:
                 output(f"{run_id}: {view.status}\n")
         status = view.status
@@ -52,8 +56,26 @@ def wait_until_done(
     return view
 
 
-def _show_lines(client: ApiClient, run_id: str, shown: int, output: Callable[[str], object]) -> int:
-    lines = client.logs(run_id)
-    for line in lines[shown:]:
-        output(line.text + "\n")
-    return len(lines)
+class LineFollower:
+    """Reads what a run printed since it was last asked. Lines of one file come in order of time."""
+
+    def __init__(self, client: ApiClient, run_id: str) -> None:
+        self._client = client
+        self._run_id = run_id
+        self._last: dict[str, tuple[int, int]] = {}
+
+    def following(self) -> list[str]:
+        """Return the lines that were not returned yet; where more than 100,000 came at once, the last of them."""
+        asked = FIRST_LINES
+        lines = self._client.logs(self._run_id, tail=asked)
+        while len(lines) == asked < MOST_LINES and self._is_new(lines[0]):
+            asked *= 10
+            lines = self._client.logs(self._run_id, tail=asked)
+        new = [line for line in lines if self._is_new(line)]
+        for line in new:
+            self._last[line.file] = max((line.time, line.number), self._last.get(line.file, (line.time, line.number)))
+        return [line.text for line in new]
+
+    def _is_new(self, line: LogLineView) -> bool:
+        last = self._last.get(line.file)
+        return last is None or (line.time, line.number) > last
