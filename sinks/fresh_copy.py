@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from runherald.errors import InvalidInput
 from runherald.sinks.connection import HistoryDatabase
-from runherald.sinks.migrate import migrate, uncontracted
+from runherald.sinks.migrate import check_whole, migrate, uncontracted
 from runherald.sinks.select import LONG, select
 from runherald.sinks.table_shape import listed, shape_of
 
@@ -35,6 +35,7 @@ class FreshCopy:
 
     Raises:
         InvalidInput: the tables are replicated and no cluster was named, or the other way round.
+        SchemaMismatch: the schema is newer than this version: its tables would lack what the newer one added.
     """
 
     def __init__(self, history: HistoryDatabase, *, cluster: str = "") -> None:
@@ -42,6 +43,7 @@ class FreshCopy:
         self._on_cluster = f" ON CLUSTER `{cluster}`" if cluster else ""
         self._name = history.database + SUFFIX
         _check_cluster(history, cluster)
+        check_whole(history)
         self.drop()
         self.tables = history.sibling(self._name)
         try:

@@ -107,10 +107,20 @@ def unapplied(db: HistoryDatabase) -> list[str]:
     """
     before = applied_migrations(db)
     missing = [migration.name for migration in _pending(before) if not migration.contract_of]
-    newer = sorted(before.digests.keys() - {migration.name for migration in migrations()})
+    newer = _newer(before)
     if newer:
         logger.info("schema is newer than this version, which goes on with it database=%s migrations=%s", db.database, ",".join(newer))
     return missing
+
+
+def check_whole(db: HistoryDatabase) -> None:
+    """Raise `SchemaMismatch` where a database has migrations that this version does not know: who makes tables anew must know all."""
+    newer = _newer(applied_migrations(db))
+    if newer:
+        raise SchemaMismatch(
+            f"history {db.url_for_humans}: the schema is newer than this version of runherald, which does not know {', '.join(newer)}; "
+            "tables can be made anew by the version that knows all of it"
+        )
 
 
 def uncontracted(db: HistoryDatabase) -> list[str]:
@@ -139,6 +149,10 @@ def pending(known: dict[str, str]) -> Iterator[Migration]:
                 f"migration {migration.name} was applied to this database in another form; "
                 "use the version of runherald that made it, or rebuild history in a new database"
             )
+
+
+def _newer(before: Applied) -> list[str]:
+    return sorted(before.digests.keys() - {migration.name for migration in migrations()})
 
 
 def _pending(before: Applied) -> Iterator[Migration]:

@@ -15,6 +15,7 @@ from runherald.deploy.local_clickhouse import LocalClickHouse
 from runherald.errors import SettingsError
 from runherald.sinks import migrate as schema
 from runherald.sinks.connection import HistoryDatabase
+from runherald.sinks.fresh_copy import FreshCopy
 from runherald.sinks.migrate import Migration, SchemaMismatch, migrate, migrations, unapplied, uncontracted
 
 RELEASED = migrations()
@@ -126,6 +127,19 @@ class _DiesAtDrop:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
+
+
+def test_an_older_version_makes_no_tables_anew(history_database: HistoryDatabase, version: Any) -> None:
+    version(NEXT)
+    migrate(history_database)
+    FreshCopy(history_database).close()
+    version(NOW)
+    with pytest.raises(SchemaMismatch, match="newer than this version of runherald, which does not know 9001_more"):
+        FreshCopy(history_database)
+    version(NEXT)
+    fresh = FreshCopy(history_database)
+    fresh.drop()
+    fresh.close()
 
 
 def test_a_ledger_of_before_is_read_and_completed(history_database: HistoryDatabase, version: Any) -> None:

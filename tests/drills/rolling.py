@@ -16,6 +16,7 @@ from urllib.error import URLError
 from runherald.deploy.local_clickhouse import LocalClickHouse
 from runherald.deploy.local_kafka import LocalKafka
 from runherald.sinks.connection import HistoryDatabase
+from runherald.sinks.migrate import migrate
 from runherald.streams.log import open_log
 from tests.drills.books import Books, check_books, check_fold
 from tests.drills.post_office import PostOffice
@@ -97,6 +98,16 @@ class Rolling:
             self._wait_for(self._workers[index])
         order = "the new one first" if new_first else "the old one first"
         self.steps.append((f"worker {index + 1}, {order}", time.monotonic() - begun))
+
+    def migrate(self) -> None:
+        """Bring the schema up to what the migrations of this process say; those of the others are the released ones."""
+        begun = time.monotonic()
+        history = HistoryDatabase.open(self._clickhouse.url)
+        try:
+            migrate(history)
+        finally:
+            history.close()
+        self.steps.append(("schema", time.monotonic() - begun))
 
     def replace_server(self) -> None:
         """Stop the server in order and start it again; it has one address."""
