@@ -19,12 +19,13 @@ from runherald.producers.errors import NotFound, Unsupported
 from runherald.producers.experiment_record import ExperimentRecord, record_id
 from runherald.producers.origin import check_lease, new_header
 from runherald.producers.run_views import Matching, Wanted, matching
-from runherald.producers.sql_questions import experiments
 from runherald.validation import check_experiment_name
 
 from .run import Run, run_of
 
 if TYPE_CHECKING:
+    from runherald.producers.sql_questions import ExperimentRow
+
     from .workspace import Workspace
 
 VIEW_TYPES = ("ActiveOnly", "ArchivedOnly", "All")
@@ -72,7 +73,7 @@ class Experiment:
             raise InvalidInput(f"view_type: is none of {', '.join(VIEW_TYPES)}")
         wanted = matching("Experiment.list", tags=tags)
         found = []
-        for row in experiments(workspace.session.reader(), workspace.name):
+        for row in _rows(workspace):
             if experiment_name not in (None, row.name) or (view_type != "All" and bool(row.archived_time) != (view_type == "ArchivedOnly")):
                 continue
             experiment = Experiment(workspace, row.name)
@@ -88,7 +89,7 @@ class Experiment:
             InvalidInput: it has runs, which are kept; archive it.
             NotFound: there is none of that id.
         """
-        for row in experiments(workspace.session.reader(), workspace.name):
+        for row in _rows(workspace):
             if record_id(workspace.name, row.name) != experiment_id:
                 continue
             if row.runs:
@@ -284,3 +285,9 @@ class Experiment:
         if self._known is None:
             self._known = self._record.read()
         return self._known
+
+
+def _rows(workspace: Workspace) -> builtins.list[ExperimentRow]:
+    from runherald.producers.sql_questions import experiments  # what logs asks nothing
+
+    return experiments(workspace.session.reader(), workspace.name)

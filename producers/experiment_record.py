@@ -13,11 +13,13 @@ from uuid import uuid5
 from runherald.api import RunView
 from runherald.events import NAMESPACE, Actor, AmlRunEvent, RunHeader
 from runherald.producers.errors import NotFound
-from runherald.producers.sql_questions import EXPERIMENT_RECORD
 
 if TYPE_CHECKING:
     from runherald.producers.recorder import Recorder
     from runherald.producers.session import Session
+
+EXPERIMENT_RECORD = "runherald.experiment"
+"""The type of the run that keeps what is said of an experiment."""
 
 
 def record_id(workspace: str, experiment: str) -> str:

@@ -15,7 +15,6 @@ from runherald.producers import arguments
 from runherald.producers.health import Health
 from runherald.producers.journal_headers import header_in_journal
 from runherald.producers.run_writer import RunWriter
-from runherald.producers.sql_questions import run_number
 
 if TYPE_CHECKING:
     from .experiment import Experiment
@@ -71,6 +70,8 @@ class RunIdentity:
 
         A run that was begun earlier and is sent later, from a machine that was away, moves those after it.
         """
+        from runherald.producers.sql_questions import run_number  # what logs asks nothing
+
         created = self._known().created_time or self._fresh().created_time
         if created is None:
             raise InvalidInput(f"run {self._id}: number: history knows of no creation of the run; create it with start_logging")

@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from runherald.clock import to_micros
+from runherald.producers.experiment_record import EXPERIMENT_RECORD
 
 if TYPE_CHECKING:
     from runherald.producers.client import ApiClient
-
-EXPERIMENT_RECORD = "runherald.experiment"
-"""The type of the run that keeps what is said of an experiment (`experiment_record`)."""
 
 
 _OUTPUTS_AT_ONCE = 1_000
