@@ -3,6 +3,7 @@
 RunheraldError
 ├── InvalidInput
 │   ├── LogReplaced              the log ends before what history holds of it (exit status 2)
+│   ├── SchemaMismatch           a schema that this version cannot work on (`runherald.sinks.migrate`)
 │   ├── SettingsError            an address or a folder that cannot be used
 │   └── QueryRefused             a user's query that may not run; says what is allowed (exit status 2, HTTP 400)
 ├── Unreachable                  the database does not answer, or another process holds its folder (exit status 3)

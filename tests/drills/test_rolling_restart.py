@@ -27,7 +27,8 @@ NEXT = Migration(
         " ENGINE = ${replicated}ReplacingMergeTree(version) ORDER BY (workspace, run_id)",
         "CREATE MATERIALIZED VIEW IF NOT EXISTS $database.ends_feed $on_cluster TO $database.ends AS"
         " SELECT workspace, run_id, status, version FROM $database.run_state",
-        "INSERT INTO $database.ends (workspace, run_id, status, version)\nSELECT workspace, run_id, status, version FROM $database.run_state",
+        "INSERT INTO $database.ends (workspace, run_id, status, version)\n"
+        "SELECT workspace, run_id, status, version FROM $database.run_state",
         "ALTER TABLE $database.run_tags $on_cluster ADD COLUMN IF NOT EXISTS origin LowCardinality(String) DEFAULT 'run'",
     ),
     "digest",
