@@ -19,7 +19,7 @@ from uuid import uuid4
 
 from runherald.limits import DEFAULT_LIMITS
 from runherald.producers.errors import NoSubmittedRun
-from runherald.producers.failure import failure_of_exception
+from runherald.producers.failure import Failure, failure_of_exception
 from runherald.producers.texts import cut
 from runherald.status import Cause, Status
 
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 RUN_ID_VARIABLE = "RUNHERALD_RUN_ID"
 EXPERIMENT_VARIABLE = "RUNHERALD_EXPERIMENT"
+OFFLINE_VARIABLE = "RUNHERALD_OFFLINE_RUN_ID"
+"""The offline run of a process, for those that it starts: workers that load the script again belong to its run, and make none."""
 OFFLINE_PREFIX = "OfflineRun_"
 OFFLINE_EXPERIMENT = "offline"
 _SHOWN = 200
@@ -53,12 +55,13 @@ class SubmittedRun(Run):
 
 
 class OfflineRun(Run):
-    """A run of a script that nobody submitted: it prints each call that logs, on one line, and ends with the process."""
+    """A run of a script that nobody submitted: it prints each call that logs, on one line, and ends with the process that began it."""
 
     def __init__(self, experiment: Experiment, run_id: str, outputs: str | None = None, **kwargs: Any) -> None:
         super().__init__(experiment, run_id, outputs, **kwargs)
         self._numbers = itertools.count()
-        atexit.register(self._end_with_process)
+        if self._lease_seconds:
+            atexit.register(self._end_with_process)
 
     def log(self, name: str, value: object, description: str = "", step: SupportsIndex | None = None) -> None:
         """Log a number or text, and print it."""
@@ -113,6 +116,14 @@ class OfflineRun(Run):
             run_id=run_id, parent=self, display_name=name, tags=tags, lease_seconds=self._lease_seconds, kind=OfflineRun
         )
 
+    def _end(self, status: Status, cause: Cause | None = None, message: str = "") -> None:
+        super()._end(status, cause, message)
+        _forget(self._id)
+
+    def _fail(self, failure: Failure) -> None:
+        super()._fail(failure)
+        _forget(self._id)
+
     def _print(self, name: str, value: object) -> None:
         line = cut(" ".join(str(value).split()), _SHOWN)
         with contextlib.suppress(OSError, ValueError, AttributeError):  # whoever read it is gone, or there is nowhere to print to
@@ -146,7 +157,7 @@ def current_run(*, allow_offline: bool, environ: Mapping[str, str] = os.environ)
         )
     workspace = Workspace() if run_id else Workspace.from_config()
     known = _runs.get(run_id)
-    if known is None or known.experiment.workspace.session is not workspace.session or known.has_ended:
+    if known is None or known.experiment.workspace.session is not workspace.session or (known.has_ended and not run_id):
         known = _runs[run_id] = _submitted(workspace, run_id, environ) if run_id else _offline(workspace, environ)
     return known
 
@@ -158,4 +169,13 @@ def _submitted(workspace: Workspace, run_id: str, environ: Mapping[str, str]) ->
 
 def _offline(workspace: Workspace, environ: Mapping[str, str]) -> Run:
     experiment = Experiment(workspace, environ.get(EXPERIMENT_VARIABLE, "") or OFFLINE_EXPERIMENT)
-    return experiment.begin_run(run_id=f"{OFFLINE_PREFIX}{uuid4()}", kind=OfflineRun)
+    if run_id := environ.get(OFFLINE_VARIABLE, ""):
+        return OfflineRun(experiment, run_id)
+    run = experiment.begin_run(run_id=f"{OFFLINE_PREFIX}{uuid4()}", kind=OfflineRun)
+    os.environ[OFFLINE_VARIABLE] = run.id
+    return run
+
+
+def _forget(run_id: str) -> None:
+    if os.environ.get(OFFLINE_VARIABLE) == run_id:
+        del os.environ[OFFLINE_VARIABLE]

@@ -75,7 +75,7 @@ class JournalFolder:
         path = self.path / "journal.json"
         try:
             head = msgspec.json.decode(path.read_bytes(), type=JournalHead)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise InvalidInput(f"{path}: is no head of a journal ({error}); the journal beside it stays as it is") from None
         if head.version != 1:
             raise InvalidInput(f"{path}: version {head.version} is newer than this program; upgrade runherald to send it")

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from runherald import Run, Workspace
-from runherald.errors import Unreachable
-from runherald.events import AmlRunEvent, AmlRunStatusChangedEvent, Data
+from runherald.errors import InvalidInput, Unreachable
+from runherald.events import AmlRunEvent, AmlRunMetricEvent, AmlRunStatusChangedEvent, Data
 from runherald.producers.batching import to_events
 from runherald.producers.errors import NoSubmittedRun
 from runherald.producers.journal_folder import journal_folders
@@ -22,7 +22,7 @@ from runherald.producers.journal_reader import JournalReader
 
 @pytest.fixture
 def home(tmp_path: Path, free_port: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    names = ("LOG", "WORKSPACE", "TOKEN", "CONFIG", "LEASE_SECONDS", "RUN_ID", "EXPERIMENT")
+    names = ("LOG", "WORKSPACE", "TOKEN", "CONFIG", "LEASE_SECONDS", "RUN_ID", "EXPERIMENT", "OFFLINE_RUN_ID")
     for name in names:
         monkeypatch.delenv(f"RUNHERALD_{name}", raising=False)
     monkeypatch.setenv("RUNHERALD_HOME", str(tmp_path / "home"))
@@ -30,6 +30,7 @@ def home(tmp_path: Path, free_port: int, monkeypatch: pytest.MonkeyPatch) -> Ite
     monkeypatch.chdir(tmp_path)
     yield tmp_path / "home"
     Workspace().session.close()
+    os.environ.pop("RUNHERALD_OFFLINE_RUN_ID", None)
 
 
 def said(home: Path) -> dict[str, list[Data]]:
@@ -118,3 +119,32 @@ def test_an_offline_run_ends_with_its_process(home: Path, tmp_path: Path, end: s
     assert done.returncode in (0, 1, -signal.SIGINT)
     [data] = said(home).values()
     assert statuses(data) == ["Running", status]
+
+
+def test_workers_that_load_the_script_again_belong_to_its_run(home: Path, tmp_path: Path) -> None:
+    script = tmp_path / "train.py"
+    script.write_text(
+        "import multiprocessing\n"
+        "from runherald import Run\n"
+        "run = Run.get_context()\n"
+        "def work(number):\n"
+        "    run.log('loss', number)\n"
+        "    run.flush(1)\n"
+        "if __name__ == '__main__':\n"
+        "    with multiprocessing.get_context('spawn').Pool(2) as pool:\n"
+        "        pool.map(work, range(4))\n"
+        "        pool.close()\n"
+        "        pool.join()\n"
+    )
+    subprocess.run([sys.executable, str(script)], env=dict(os.environ), check=True, capture_output=True, timeout=90)
+    [data] = said(home).values()
+    assert statuses(data) == ["Running", "Completed"]
+    assert sorted(value for each in data if isinstance(each, AmlRunMetricEvent) for value in each.values) == [0, 1, 2, 3]
+
+
+def test_a_submitted_script_that_failed_its_run_logs_no_more(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNHERALD_RUN_ID", "failed-itself")
+    monkeypatch.setenv("RUNHERALD_EXPERIMENT", "digits")
+    Run.get_context().fail("no luck")
+    with pytest.raises(InvalidInput, match="has ended as Failed"):
+        Run.get_context().log("loss", 1.0)
