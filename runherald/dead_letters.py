@@ -28,6 +28,8 @@ from runherald.topics import DEAD_LETTERS, TOPICS
 
 MAX_REASON = 1_000
 
+_LAST_MILLIS = 4_102_444_800_000  # the year 2100
+
 _LETTERS = UUID("6e0f3f57-5c0b-5d0f-9b57-0c2b7a4f7c11")  # the namespace of letters' ids
 _MARK = "rh_mark"
 _ORIGIN = ("rh_origin_topic", "rh_origin_partition", "rh_origin_offset", "rh_origin_timestamp", "rh_processor", "rh_reason")
@@ -140,11 +142,7 @@ def read_letter(record: Record) -> Letter | Mark:
         InvalidInput: it is a mark that this version does not know.
     """
     if record.headers and record.headers[0][0] == _MARK:
-        try:
-            mark: Mark = _MARKS.decode(record.value)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            raise InvalidInput(f"{_MARK}: no mark that this version knows, at offset {record.offset}") from None
-        return mark
+        return _read_mark(record)
     origin, headers = _split(record.headers, _ORIGIN)
     replay, headers = _split(headers, _REPLAY)
     topic, partition, offset, timestamp, processor, reason = origin or (
@@ -164,14 +162,14 @@ def read_letter(record: Record) -> Letter | Mark:
         topic=topic,
         partition=_whole(partition),
         offset=_whole(offset),
-        timestamp=_whole(timestamp),
+        timestamp=_moment(_whole(timestamp)),
         key=record.key,
         value=record.value,
         headers=headers,
         first_id=replay[1] if replay else letter_id,
         previous_id=replay[0] if replay else "",
         replays=_whole(replay[2]) if replay else 0,
-        dead_time=from_micros(record.timestamp * 1000),
+        dead_time=from_micros(_moment(record.timestamp) * 1000),
     )
 
 
@@ -205,6 +203,16 @@ def error_class(reason: str) -> str:
     return f"{field[1]}[]" if field[2] else field[1]
 
 
+def _read_mark(record: Record) -> Mark:
+    try:
+        mark: Mark = _MARKS.decode(record.value)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise InvalidInput(f"{_MARK}: no mark that this version knows, at offset {record.offset}") from None
+    if mark.time.tzinfo is None:
+        raise InvalidInput(f"{_MARK}: its time has no time zone, at offset {record.offset}")
+    return mark
+
+
 def _split(headers: Headers, names: tuple[str, ...]) -> tuple[tuple[str, ...] | None, Headers]:
     """Return the values of the last headers when they have these names, and the headers before them. Only the last ones are ours: the
     record's own may have the same names."""
@@ -212,6 +220,11 @@ def _split(headers: Headers, names: tuple[str, ...]) -> tuple[tuple[str, ...] | 
     if tuple(name for name, _ in last) != names:
         return None, headers
     return tuple(value.decode(errors="replace") for _, value in last), own
+
+
+def _moment(millis: int) -> int:
+    """Return a time in milliseconds since 1970, or 0 for one that nobody's clock shows: programs write what they like there."""
+    return millis if 0 <= millis < _LAST_MILLIS else 0
 
 
 def _whole(text: str) -> int:

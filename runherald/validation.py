@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from runherald.errors import InvalidEvent
 from runherald.events import (
@@ -28,6 +29,8 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _MAX_MICROS = 4_102_444_800_000_000  # the year 2100: what DateTime64 in microseconds surely holds
 _MAX_INT = 2**63 - 1
 _MAX_RECORDS = 1_000_000
+_MAX_DEPTH = 100
+_NESTED = (dict, list, tuple)
 _MAX_LEASE = 7 * 86_400
 
 
@@ -208,9 +211,21 @@ def _check_metrics(data: AmlRunMetricEvent, limits: Limits) -> None:
         check_metric_name(f"data.objects[{index}].name", item.name, limits)
         _micros(f"data.objects[{index}].time", item.time)
         _integer(f"data.objects[{index}].step", item.step)
+        _check_depth(f"data.objects[{index}].value", item.value)
     for name, description in data.descriptions.items():
         check_metric_name("data.descriptions (a key)", name, limits)
         _length(f"data.descriptions[{name}]", description, limits.description)
+
+
+def _check_depth(field: str, value: Any) -> None:
+    # Whoever reads it once more, from deeper in a program, could not go down as far as who took it.
+    level = [value] if isinstance(value, _NESTED) else []
+    for _ in range(_MAX_DEPTH):
+        if not level:
+            return
+        level = [inner for outer in level for inner in (outer.values() if isinstance(outer, dict) else outer) if isinstance(inner, _NESTED)]
+    if level:
+        raise InvalidEvent(field, f"is nested deeper than {_MAX_DEPTH} levels; make it flatter, or log it as a file")
 
 
 def _check_finite(values: Sequence[float]) -> None:

@@ -23,6 +23,7 @@ from runherald.alerts.errors import InvalidRule
 from runherald.alerts.foreign_mail import body_text, header_date, header_text, parse_mail
 from runherald.alerts.rule_file import read_rules
 from runherald.api import format_positions, parse_positions
+from runherald.clock import from_micros, to_micros
 from runherald.dead_letters import Letter, mark_record, read_letter, replay_record
 from runherald.durations import parse_duration
 from runherald.errors import InvalidEvent, InvalidInput
@@ -105,7 +106,9 @@ def decode_letter(text: bytes) -> None:
     msgspec.json.encode(letter)
     if not isinstance(letter, Letter):
         mark_record(letter)
+        to_micros(letter.time)
         return
+    from_micros(letter.timestamp * 1_000)
     msgspec.json.encode([event_of(letter), shown(letter.value), letter.text_of("ce_id")])
     try:
         replay = replay_record(letter)

@@ -70,11 +70,10 @@ ENTRIES = (
     encode_entry(Logged("confusion", 0, MICROS, "table", {"data": [[1, 0], [0, 1]], "of": None})),
     *(encode_entry(said(data, MICROS)) for data in PAYLOADS.values()),
 )
+_REASONS = ("data.status: is none", "table run_events refused it", "no field") * 2
 _LETTERS = tuple(
-    dead_letter(
-        Record(record.topic, 3, 41, 1_795_262_400_123, record.key, record.value, record.headers), processor="history", reason=reason
-    )
-    for record, reason in zip(RECORDS, ("data.status: is none", "table run_events refused it", "no field") * 2, strict=True)
+    dead_letter(Record(made.topic, 3, offset, 1_795_262_400_123, made.key, made.value, made.headers), processor="history", reason=reason)
+    for offset, (made, reason) in enumerate(zip(RECORDS, _REASONS, strict=True))
 )
 _UNKNOWN = new_event(AmlRunHeartbeatEvent(lease_seconds=1.0), workspace="w", run_id="r", producer="p", sequence=0, time=TIME)
 

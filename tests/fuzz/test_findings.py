@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from runherald.alerts.errors import InvalidRule
 from runherald.alerts.rule_file import read_rules
+from runherald.errors import InvalidInput
+from runherald.events import AmlRunMetricEvent, MetricObject, new_event
+from runherald.limits import DEFAULT_LIMITS
 from runherald.producers.batching import to_events
+from runherald.producers.journal_folder import JournalFolder
+from runherald.studio.batch import read_batch
+from runherald.wire import encode_batch
 from tests.fuzz.decoders import DECODERS, HEAD
-from tests.fuzz.seeds import ENTRIES
+from tests.fuzz.seeds import ENTRIES, SEEDS
+from tests.unit.golden_events import TIME
 
 _pack = msgspec.msgpack.encode
 _TABLE = _pack([2, "n", 0, 1, "table", None])[:-1]  # a logged object, without its value
 _RULE = b"rules:\n  - {name: a, status: Failed, receivers: a@example.org, "
+
+IDENTITY: dict[str, Any] = {"workspace": "w", "run_id": "r", "producer": "p", "sequence": 0, "time": TIME}
+MARK = next(text for text in SEEDS["letter"] if b"rh_mark" in text)
 
 FOUND: tuple[tuple[str, str, bytes], ...] = (
     ("entry", "a time that no calendar has", _pack([0, "loss", 1, 2**62, 0.5])),
@@ -24,6 +35,9 @@ FOUND: tuple[tuple[str, str, bytes], ...] = (
     ("entry", "a key that JSON does not have: null", _TABLE + b"\x81\xc0\x01"),
     ("entry", "a key that JSON does not have: a list", _TABLE + b"\x81\x91\x01\x01"),
     ("entry", "nested deeper than Python goes", _TABLE + b"\x91" * 200_000 + b"\x01"),
+    ("letter", "a mark nested deeper than Python goes", MARK.replace(b'"allow":7', b'"x":' + b"[" * 5_000 + b"]" * 5_000)),
+    ("letter", "a mark whose time has no time zone", MARK.replace(b"00:00Z", b"00:00")),
+    ("letter", "an origin at a time that no calendar has", SEEDS["letter"][0].replace(b"1795262400123", b"9" * 18)),
     ("rules", "a character beyond Unicode", b'rules:\n  - name: "\\U00110000"\n'),
     ("rules", "a character beyond any integer of C", b'rules:\n  - name: "\\UFFFFFFFF"\n'),
     ("rules", "a version of YAML of 5,000 digits", b"%YAML " + b"1" * 5_000 + b".1\n---\na: 1"),
@@ -45,6 +59,20 @@ def test_a_record_that_cannot_be_sent_costs_itself_alone() -> None:
         batched = to_events([(0, good), (1, bad), (2, good)], HEAD)
         assert [event.sequence for event in batched.events] == [0, 2]
         assert [each.ordinal for each in batched.unreadable] == [1]
+
+
+def test_a_head_of_a_journal_that_is_nested_too_deep_is_named(tmp_path: Path) -> None:
+    (tmp_path / "journal.json").write_bytes(b'{"x":' + b"[" * 5_000 + b"]" * 5_000 + b"}")
+    with pytest.raises(InvalidInput, match=r"journal\.json"):
+        JournalFolder(tmp_path).head()
+
+
+@pytest.mark.parametrize("depth", [100, 101])
+def test_an_object_is_taken_no_deeper_than_it_can_be_read(depth: int) -> None:
+    value = msgspec.json.decode(b"[" * depth + b"]" * depth)
+    event = new_event(AmlRunMetricEvent(objects=(MetricObject(name="n", kind="list", step=0, time=0, value=value),)), **IDENTITY)
+    refused = read_batch(encode_batch([event]), DEFAULT_LIMITS).rejected
+    assert [each.field for each in refused] == (["data.objects[0].value"] if depth > 100 else [])
 
 
 @pytest.mark.parametrize("text", [r'"\U00110000"', r'"\ud800"'])
