@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -115,3 +115,40 @@ def test_books_miss_the_decision_about_a_failure(
     books = books_of(history_database, tmp_path, {told.run_id: RIGHT, "r2": Said(end="Failed")})
     [lost] = books.lost
     assert lost.startswith("the decision about r2#")
+
+
+MESSAGE = "From: a@example.org\nTo: b@example.org\nSubject: s\nMessage-ID: <{}@localhost>\n{}\ntext\n"
+OF_THE_PIPELINE = "X-Runherald-Incident: begun 1\n"
+
+
+@pytest.mark.parametrize(
+    ("states", "mails", "lost", "doubled", "wrong"),
+    [
+        ({"a": "accepted", "b": "refused", "c": "suppressed"}, ["a"], "", "", ""),
+        ({"a": "accepted"}, [], "the mail <a@localhost>, which history says was accepted", "", ""),
+        ({"a": "pending"}, [], "", "", "1 notices are still pending"),
+        ({}, ["a"], "", "", "1 mails that history does not know as accepted, such as <a@localhost>"),
+        ({"a": "accepted"}, ["a", "a"], "", "", ""),
+        ({"a": "accepted"}, ["a", "a", "a"], "", "2 mails came again, and at most 1 could be under way", ""),
+        ({"a": "refused"}, ["a"], "", "", ""),
+        ({"a": "refused", "b": "refused"}, ["a", "b"], "", "2 mails came again, and at most 1 could be under way", ""),
+        ({}, ["of the pipeline"], "", "", ""),
+    ],
+)
+def test_books_hold_mails_against_notices(
+    history_database: HistoryDatabase,
+    tmp_path: Path,
+    feed: HistoryFeed,
+    states: Mapping[str, str],
+    mails: Sequence[str],
+    lost: str,
+    doubled: str,
+    wrong: str,
+) -> None:
+    rows = [["w", notice, state, f"<{notice}@localhost>" if state == "accepted" else ""] for notice, state in states.items()]
+    if rows:
+        history_database.client().insert("notice_log", rows, ["workspace", "notice_id", "state", "message_id"])
+    for number, name in enumerate(mails):
+        (tmp_path / f"{number}.eml").write_text(MESSAGE.format(name, OF_THE_PIPELINE if name == "of the pipeline" else ""))
+    books = check_books({}, history_database, tmp_path, killed_producers=0, mails_again_allowed=1)
+    assert ("; ".join(books.lost), "; ".join(books.doubled), "; ".join(books.wrong)) == (lost, doubled, wrong)
