@@ -52,6 +52,13 @@ WAITS = 20
 DONE_IDS = 20_000
 """How many ids of finished notices are kept in memory; for others the table is asked."""
 
+HELD_NOTICES = 2_000
+"""How many pending notices are kept in memory between flushes, those that are due first: some kilobytes each. The others stay in
+`notice_log`, however many a mail server that is away for days makes them."""
+
+LOOK_AGAIN = timedelta(seconds=2)
+"""How soon after another the table is asked for notices that are not held."""
+
 PATIENCE = timedelta(seconds=30)
 """When no record has come for so long after an assignment, there is none left to read, whatever the end offsets say."""
 
@@ -59,8 +66,12 @@ PATIENCE = timedelta(seconds=30)
 class NoticeStore(Protocol):
     """Knows notices of before; `runherald.alerts.notice_table.NoticeTable` is one."""
 
-    async def pending(self, partitions: Collection[int]) -> list[Notice]:
-        """Return the pending notices of some partitions of the alerts topic."""
+    async def pending(self, partitions: Collection[int], most: int) -> list[Notice]:
+        """Return the pending notices of some partitions of the alerts topic, at most so many: those that are due first."""
+        ...
+
+    async def load(self, notice_ids: Collection[str]) -> list[Notice]:
+        """Return those of some notices that are pending."""
         ...
 
     async def known(self, notice_ids: Collection[str]) -> set[str]:
@@ -102,6 +113,7 @@ class MailerProcessor:
         clock: Clock,
         *,
         max_attempts: int = 12,
+        held: int = HELD_NOTICES,
         chance: Callable[[], float] = random.random,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -109,6 +121,7 @@ class MailerProcessor:
         self._store = store
         self._clock = clock
         self._max_attempts = max_attempts
+        self._held = held
         self._chance = chance
         self._sleep = sleep
         self._intake = Intake(writer, NAME)
@@ -119,6 +132,8 @@ class MailerProcessor:
         self._attempted: dict[str, int] = {}
         self._until: dict[TopicPartition, int] = {}
         self._heard = clock()
+        self._more = False
+        self._looked = clock()
 
     async def assigned(self, end_offsets: Mapping[TopicPartition, int]) -> None:
         """Read back the pending notices of partitions. Nothing of them is sent before their records below these ends are read."""
@@ -126,8 +141,7 @@ class MailerProcessor:
         await self._intake.assigned(end_offsets)
         self._heard = self._clock()
         self._until.update(end_offsets)
-        for notice in await self._store.pending([partition.partition for partition in end_offsets]):
-            self._notices[notice.notice_id] = notice
+        await self._look(end_offsets.keys())
         if self._notices:
             logger.info("notices read back pending=%d", len(self._notices))
 
@@ -147,11 +161,14 @@ class MailerProcessor:
                 read.append((record, from_record(record, DECODERS)))
             except InvalidEvent as error:
                 outgoing.append(self._intake.bury(record, str(error)))
+        await self._load(event for _, event in read)
         known = await self._known(event for _, event in read)
         for record, event in read:
             self._fold(record, event, known)
         if records:
             self._heard = self._clock()
+        if self._more and len(self._due(self._clock())) < BATCH and is_over(self._looked, self._looked + LOOK_AGAIN, self._clock()):
+            await self._look(self._until.keys())
         outgoing += await self._send_due()
         await self._delivering.rest()
         return outgoing
@@ -171,6 +188,7 @@ class MailerProcessor:
         self._changed.clear()
         while len(self._done) > DONE_IDS:
             self._done.popitem(last=False)
+        self._let_go()
         return letters
 
     def _fold(self, record: Record, event: Event, known: set[str]) -> None:
@@ -192,6 +210,41 @@ class MailerProcessor:
                     self._changed.add(before.notice_id)
             case _:
                 pass
+
+    async def _look(self, partitions: Collection[TopicPartition]) -> None:
+        """Hold the stored notices that are due first."""
+        self._looked = self._clock()
+        found = await self._store.pending([partition.partition for partition in partitions], self._held)
+        self._more = self._more or len(found) >= self._held
+        if len(found) < self._held and set(partitions) == self._until.keys():
+            self._more = False
+        for notice in found:
+            # A replica may not know of an end yet that we stored: such a notice is not to be sent again.
+            if notice.notice_id not in self._done:
+                self._notices.setdefault(notice.notice_id, notice)
+        self._let_go()
+
+    async def _load(self, events: Iterable[Event]) -> None:
+        """Hold the notices that outcomes are about, as far as they are pending."""
+        ids = {event.data.notice_id for event in events if isinstance(event.data, NoticeAttempted | NoticeAccepted | NoticeRefused)}
+        missing = ids - self._notices.keys() - self._done.keys()
+        if missing and self._more:
+            self._notices.update({notice.notice_id: notice for notice in await self._store.load(missing)})
+
+    def _let_go(self) -> None:
+        """Let go of what is more than may be held, and stored: those that are due last."""
+        too_many = len(self._notices) - self._held
+        if too_many <= 0:
+            return
+        stored = [
+            notice
+            for notice in self._notices.values()
+            if notice.state == "pending" and notice.notice_id not in self._changed and notice.notice_id not in self._attempted
+        ]
+        stored.sort(key=lambda notice: notice.next_attempt_time)
+        for notice in stored[-too_many:]:
+            del self._notices[notice.notice_id]
+            self._more = True
 
     async def _known(self, events: Iterable[Event]) -> set[str]:
         """Return the notices among the decisions that are not new: a decision may stand in the log twice, long apart."""

@@ -34,17 +34,28 @@ class NoticeTable:
         self._db = db
         self._retry = retry
 
-    async def pending(self, partitions: Collection[int]) -> list[Notice]:
-        """Return the pending notices of some partitions of the alerts topic, as far as they are stored."""
-        return await self._retry.until_done("pending notices", partial(self._pending, partitions))
+    async def pending(self, partitions: Collection[int], most: int) -> list[Notice]:
+        """Return the pending notices of some partitions of the alerts topic, as far as they are stored, at most so many: the first due."""
+        return await self._retry.until_done("pending notices", partial(self._pending, partitions, most))
+
+    async def load(self, notice_ids: Collection[str]) -> list[Notice]:
+        """Return those of some notices that are stored and pending."""
+        return await self._retry.until_done("notices by id", partial(self._load, sorted(notice_ids)))
 
     async def known(self, notice_ids: Collection[str]) -> set[str]:
         """Return those of the ids that are stored, pending or done."""
         return await self._retry.until_done("notices", partial(self._known, sorted(notice_ids)))
 
-    def _pending(self, partitions: Collection[int]) -> list[Notice]:
-        query = f"SELECT payload FROM {TABLE} FINAL WHERE state = 'pending' AND _partition IN {{partitions:Array(UInt32)}}"  # noqa: S608
-        return [_NOTICE.decode(payload) for (payload,) in select(self._db, query, {"partitions": sorted(partitions)})]
+    def _pending(self, partitions: Collection[int], most: int) -> list[Notice]:
+        query = (
+            f"SELECT payload FROM {TABLE} FINAL WHERE state = 'pending' AND _partition IN {{partitions:Array(UInt32)}}"  # noqa: S608
+            " ORDER BY next_attempt_time, notice_id LIMIT {most:UInt32}"
+        )
+        return [_NOTICE.decode(payload) for (payload,) in select(self._db, query, {"partitions": sorted(partitions), "most": most})]
+
+    def _load(self, notice_ids: list[str]) -> list[Notice]:
+        query = f"SELECT payload FROM {TABLE} FINAL WHERE state = 'pending' AND notice_id IN {{ids:Array(String)}}"  # noqa: S608
+        return [_NOTICE.decode(payload) for part in _parts(notice_ids) for (payload,) in select(self._db, query, {"ids": part})]
 
     def _known(self, notice_ids: list[str]) -> set[str]:
         query = f"SELECT DISTINCT notice_id FROM {TABLE} WHERE notice_id IN {{ids:Array(String)}}"  # noqa: S608

@@ -26,6 +26,7 @@ class FaustLane:
         self._cycle = Cycle(processor, _FaustChannel(app, self._arrivals), clock=time.monotonic, policy=policy)
         # The processor's calls must not overlap, and Faust tells of partitions whenever the group changes.
         self._calling = asyncio.Lock()
+        self._new: dict[TopicPartition, int] = {}
         self._stopping = False
         self.called_since: float | None = None
         app.on_partitions_assigned.connect(self._on_assigned)
@@ -45,6 +46,7 @@ class FaustLane:
             await self._arrivals.wait(self._cycle.seconds_to_next())
             async with self._calling:
                 self.called_since = time.monotonic()
+                await self._take_on()
                 records = self._arrivals.take()
                 if records:
                     await self._cycle.take(records)
@@ -69,17 +71,25 @@ class FaustLane:
     async def _on_assigned(self, _app: Any, assigned: Collection[Any], **_: Any) -> None:
         partitions = _partitions(assigned, self._processor.topics)
         begins, ends, committed = await asyncio.to_thread(self._ask)
-        async with self._calling:
-            self._arrivals.assigned({partition: max(begins[partition], committed.get(partition, 0)) for partition in partitions})
-            await self._cycle.assigned({partition: ends[partition] for partition in partitions})
+        # The processor is told in `run`: it asks history, which may be slow, and until this returns the client sends no heartbeats.
+        self._new.update({partition: ends[partition] for partition in partitions})
+        self._arrivals.assigned({partition: max(begins[partition], committed.get(partition, 0)) for partition in partitions})
 
     async def _on_revoked(self, _app: Any, revoked: Collection[Any], **_: Any) -> None:
         partitions = _partitions(revoked, self._processor.topics)
         self._arrivals.revoked(partitions)
+        for partition in partitions:
+            self._new.pop(partition, None)
         async with self._calling:
             # Again: what was being processed meanwhile is the old owner's, and must not be acknowledged for the next one.
             self._arrivals.revoked(partitions)
             await self._cycle.revoked(partitions)
+
+    async def _take_on(self) -> None:
+        """Hand new partitions to the processor, before the first record of them is taken."""
+        while self._new:
+            new, self._new = self._new, {}
+            await self._cycle.assigned(new)
 
     def _ask(self) -> tuple[Mapping[TopicPartition, int], Mapping[TopicPartition, int], Mapping[TopicPartition, int]]:
         topics = self._processor.topics

@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 STOP_SECONDS = 30.0
 LOOK_SECONDS = 1.0
+STOPS = (signal.SIGTERM, signal.SIGINT)
 DEFAULT_PATIENCE = Patience()
 
 
@@ -99,11 +100,14 @@ class _Supervisor:
         self._children = [
             context.Process(target=_child, args=(worker, lifeline, held), name=name) for name, worker in self._workers.items()
         ]
+        # A stop that comes just now waits until somebody can hear it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
         for child in self._children:
             child.start()
         os.close(lifeline)
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in STOPS:
             signal.signal(number, self._on_signal)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
         try:
             # Only now: its thread must not be there when processes are forked.
             with self._serving():
@@ -143,6 +147,7 @@ class _Supervisor:
 
 
 def _child(worker: FaustWorker, lifeline: int, held: int) -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
     os.close(held)
     threading.Thread(target=_end_with_supervisor, args=(lifeline,), name="runherald-lifeline", daemon=True).start()
     sys.exit(worker.run())

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from runherald.alerts.decisions import decide
 from runherald.alerts.events import DECODERS, AlertDecided, NoticeAccepted, NoticeAttempted, NoticeRefused
-from runherald.alerts.mailer import PATIENCE, MailerProcessor
+from runherald.alerts.mailer import HELD_NOTICES, PATIENCE, MailerProcessor
 from runherald.alerts.outbox import Notice, decided_notices
 from runherald.alerts.rules import builtin_rules
 from runherald.alerts.smtp import CONNECTIONS, Accepted, Delivery, Failed
@@ -64,8 +64,12 @@ class Tables:
     def forget(self, partitions: Collection[TopicPartition]) -> None:
         """Nothing is held back here."""
 
-    async def pending(self, partitions: Collection[int]) -> list[Notice]:
-        return [msgspec.json.decode(row["payload"], type=Notice) for row in self.notices.values() if row["state"] == "pending"]
+    async def pending(self, partitions: Collection[int], most: int) -> list[Notice]:
+        return sorted(await self.load(self.notices), key=lambda notice: notice.next_attempt_time)[:most]
+
+    async def load(self, notice_ids: Collection[str]) -> list[Notice]:
+        rows = [self.notices[notice_id] for notice_id in notice_ids if notice_id in self.notices]
+        return [msgspec.json.decode(row["payload"], type=Notice) for row in rows if row["state"] == "pending"]
 
     async def known(self, notice_ids: Collection[str]) -> set[str]:
         return set(notice_ids) & self.notices.keys()
@@ -110,7 +114,7 @@ class Server:
 class World:
     """A log, tables, a server and a clock; runs a mailer as a runner would."""
 
-    def __init__(self, server: Server, *, max_attempts: int = 12) -> None:
+    def __init__(self, server: Server, *, max_attempts: int = 12, held: int = HELD_NOTICES) -> None:
         self.server = server
         server.clock = lambda: self.now
         self.tables = Tables()
@@ -121,6 +125,7 @@ class World:
         self.now = NOW
         self.slept = 0.0
         self.max_attempts = max_attempts
+        self.held = held
         self.mailer = self.fresh()
 
     def fresh(self) -> MailerProcessor:
@@ -130,6 +135,7 @@ class World:
             self.tables,
             lambda: self.now,
             max_attempts=self.max_attempts,
+            held=self.held,
             chance=lambda: 0.0,
             sleep=self.sleep,
         )
@@ -365,11 +371,11 @@ Answers = st.lists(st.sampled_from([OK, AWAY, LATER, NEVER]), max_size=6)
 Crashes = st.lists(st.tuples(st.integers(1, 5), st.booleans(), st.booleans()), max_size=8)
 
 
-@given(answers=Answers, crashes=Crashes, copies=st.lists(st.integers(0, 2), max_size=4))
+@given(answers=Answers, crashes=Crashes, copies=st.lists(st.integers(0, 2), max_size=4), held=st.sampled_from([1, 2, HELD_NOTICES]))
 async def test_any_crash_and_any_copy_gives_each_notice_one_end(
-    answers: list[Delivery], crashes: list[tuple[int, bool, bool]], copies: list[int]
+    answers: list[Delivery], crashes: list[tuple[int, bool, bool]], copies: list[int], held: int
 ) -> None:
-    world = World(Server(anybody=answers))
+    world = World(Server(anybody=answers), held=held)
     await world.start()
     first = decisions(3)
     world.append(first)
@@ -388,6 +394,47 @@ async def test_any_crash_and_any_copy_gives_each_notice_one_end(
     accepted = sum(row["state"] == "accepted" for row in world.tables.notices.values())
     # A second mail comes only of a crash between the server's 250 and our record of it.
     assert accepted <= sum(world.server.taken.values()) <= accepted + lost
+
+
+async def test_while_the_server_is_away_only_so_many_notices_are_held_and_all_are_sent_when_it_is_back() -> None:
+    world = World(Server(anybody=[AWAY] * 10), held=20)
+    await world.start()
+    world.append(decisions(100))
+    for _ in range(5):
+        await world.turn()
+        assert len(world.mailer._notices) <= 20
+        world.now += timedelta(seconds=1)
+    assert sum(row["state"] == "pending" for row in world.tables.notices.values()) == 100
+    await world.settle(200)
+    assert sum(row["state"] == "accepted" for row in world.tables.notices.values()) == 100
+    assert set(world.server.taken.values()) <= {0, 1}
+    assert sum(world.server.taken.values()) == 100
+
+
+async def test_after_a_restart_an_outcome_finds_its_notice_though_it_is_not_held() -> None:
+    world = World(Server(anybody=[LATER] * 6), held=2)
+    await world.start()
+    world.append(decisions(6))
+    await world.turn()
+    outcomes = len(world.outcomes())
+    assert outcomes == 6
+    await world.start()
+    assert len(world.mailer._notices) == 2
+    await world.settle()
+    assert sum(world.server.taken.values()) == 6
+    assert [row["attempts"] for row in world.tables.notices.values()] == [2] * 6
+
+
+async def test_a_notice_that_was_let_go_of_is_not_taken_for_a_new_one_when_its_decision_comes_again() -> None:
+    world = World(Server(anybody=[LATER] * 3), held=1)
+    await world.start()
+    decided = decisions(3)
+    world.append(decided)
+    await world.turn()
+    await world.turn()
+    world.append(decided)
+    await world.settle()
+    assert [row["attempts"] for row in world.tables.notices.values()] == [2] * 3
 
 
 @pytest.mark.parametrize("broken", [lambda record: b"{", lambda record: b'{"rule": 1}'])
