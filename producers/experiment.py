@@ -287,7 +287,7 @@ class Experiment:
         return self._known
 
 
-def _rows(workspace: Workspace) -> builtins.list[ExperimentRow]:
+def _rows(workspace: Workspace) -> Iterator[ExperimentRow]:
     from runherald.producers.sql_questions import experiments  # what logs asks nothing
 
     return experiments(workspace.session.reader(), workspace.name)

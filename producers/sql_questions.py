@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from runherald.producers.client import ApiClient
 
 
-_OUTPUTS_AT_ONCE = 1_000
+ROWS_AT_ONCE = 1_000
 
 
 class OutputRow(Struct, frozen=True):
@@ -47,30 +47,37 @@ def run_number(client: ApiClient, workspace: str, experiment: str, run_id: str, 
     return int(answer.rows[0][0])
 
 
-def experiments(client: ApiClient, workspace: str) -> list[ExperimentRow]:
-    """Return the experiments of a workspace, by name."""
-    answer = client.query(
+def experiments(client: ApiClient, workspace: str) -> Iterator[ExperimentRow]:
+    """Go through the experiments of a workspace, by name."""
+    for name, runs, archived in _by_name(
+        client,
+        "experiment",
         f"SELECT experiment, countIf(run_type != '{EXPERIMENT_RECORD}' AND life != 'Deleted'),"  # noqa: S608 (quoted texts)
-        f" anyIf(params['archived_time'], run_type = '{EXPERIMENT_RECORD}') FROM runs"
-        f" WHERE workspace = {_quoted(workspace)} AND experiment != '' GROUP BY experiment ORDER BY experiment"
-    )
-    rows: list[list[Any]] = answer.rows
-    return [ExperimentRow(name, int(runs), archived) for name, runs, archived in rows]
+        f" anyIf(params['archived_time'], run_type = '{EXPERIMENT_RECORD}') FROM runs WHERE workspace = {_quoted(workspace)}",
+        "GROUP BY experiment",
+    ):
+        yield ExperimentRow(name, int(runs), archived)
 
 
 def outputs(client: ApiClient, run_id: str) -> Iterator[OutputRow]:
     """Go through the files of a run, by name."""
+    for path, size, sha256, uri in _by_name(
+        client,
+        "path",
+        f"SELECT path, size, sha256, uri FROM outputs WHERE run_id = {_quoted(run_id)}",  # noqa: S608 (a quoted text)
+    ):
+        yield OutputRow(path, int(size), sha256, uri)
+
+
+def _by_name(client: ApiClient, name: str, query: str, group: str = "") -> Iterator[list[Any]]:
+    """Go through the rows of a query in order of its first column, which names each: an answer holds so many rows at most."""
     last = ""
     while True:
-        answer = client.query(
-            f"SELECT path, size, sha256, uri FROM outputs WHERE run_id = {_quoted(run_id)} AND path > {_quoted(last)}"  # noqa: S608
-            f" ORDER BY path LIMIT {_OUTPUTS_AT_ONCE}"
-        )
-        for path, size, sha256, uri in answer.rows:
-            yield OutputRow(path, int(size), sha256, uri)
-            last = path
-        if len(answer.rows) < _OUTPUTS_AT_ONCE and not answer.truncated:
+        answer = client.query(f"{query} AND {name} > {_quoted(last)} {group} ORDER BY {name} LIMIT {ROWS_AT_ONCE}")
+        yield from answer.rows
+        if not answer.rows or (len(answer.rows) < ROWS_AT_ONCE and not answer.truncated):
             return
+        last = answer.rows[-1][0]
 
 
 def _quoted(text: str) -> str:

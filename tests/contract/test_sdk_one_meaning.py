@@ -205,6 +205,19 @@ def test_children_are_many_and_found_alike_by_server_and_object(workspace: Works
         run.create_children(101)
 
 
+def test_files_and_experiments_are_many(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runherald.producers.sql_questions.ROWS_AT_ONCE", 2)
+    names = ["a'b", "c\\d", "e", "f/g", "h"]
+    runs = [Experiment(workspace, f"of many {name}").start_logging() for name in names]
+    for name in names[:4]:
+        runs[0].upload_file(name, io.BytesIO(b"x"))
+    runs[1].upload_file("x", io.BytesIO(b"x"))
+    assert runs[0].get_file_names() == sorted(name.replace("\\", "/") for name in names[:4])
+    found = [one.name for one in Experiment.list(workspace) if one.name.startswith("of many")]
+    assert found == [f"of many {name}" for name in names]
+    assert [run.number for run in runs] == [1] * 5
+
+
 def lines(run: Run, first: int, *texts: str, file: str = "user_logs/std_log.txt") -> None:
     """Send lines that a run printed."""
     data = AmlRunLogEvent(file=file, lines=tuple(LogLine(first + at, micros_now(), text) for at, text in enumerate(texts)))
