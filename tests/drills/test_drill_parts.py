@@ -13,6 +13,7 @@ from runherald.sinks.connection import HistoryDatabase
 from runherald.status import Status
 from tests.drills.books import Books, check_books
 from tests.drills.ledger import Ledger, Said, read_ledgers
+from tests.drills.partition_moves import turned
 from tests.drills.schedule import schedule
 from tests.history_feed import HistoryFeed, Teller
 
@@ -39,6 +40,17 @@ def test_a_ledger_is_read_back_up_to_the_line_that_was_being_written(tmp_path: P
     with (tmp_path / "ledger").open("a") as file:
         file.write("point r2 0")
     assert read_ledgers([tmp_path / "ledger"]) == {"r1": Said(points=2, tags=1, end="Failed"), "r2": Said(parent="r1")}
+
+
+@pytest.mark.parametrize("draw", [0.0, 0.49, 0.99])
+def test_a_full_move_gives_every_partition_another_leader_and_the_same_replicas(draw: float) -> None:
+    orders = list(itertools.permutations((1, 2, 3)))
+    partitions = [{"partition_index": index, "replica_nodes": list(order)} for index, order in enumerate(orders)]
+    moves = turned([{"name": "t", "partitions": partitions}], draw)
+    assert {place.partition for place in moves} == set(range(6))
+    for place, replicas in moves.items():
+        assert sorted(replicas) == [1, 2, 3]
+        assert replicas[0] != orders[place.partition][0]
 
 
 def books_of(history: HistoryDatabase, folder: Path, said: Mapping[str, Said], *, killed: int = 0) -> Books:
