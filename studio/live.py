@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from runherald.streams.fill import Fill
 from runherald.studio.errors import Busy
 from runherald.studio.parameters import Text
 from runherald.validation import check_run_id
 
+logger = logging.getLogger(__name__)
+
 MAX_PENDING = 10_000
 """Changed runs that a slow reader may have before it; then its stream ends, and it begins anew with a fresh look."""
 MAX_FOLLOWERS = 256
 """Streams at once. Each run that is followed alone costs a question to history at every look."""
+SEND_SECONDS = 30.0
+"""How long one change may wait for its reader to take it; a page that stands still must not hold its place for ever."""
 
 FOLLOWED = Text("run", "The id of a run: its changes and those of its descendants alone.")
 
@@ -125,26 +131,45 @@ class LiveFeed:
             subscription.end()
 
 
-def live_stream(feed: LiveFeed, request: Request) -> Response:
+class LiveStream(Response):
+    """The feed as server-sent events, until it is closed, or its reader leaves or stands still."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, feed: LiveFeed, followed: str, send_seconds: float) -> None:
+        super().__init__()
+        self._feed = feed
+        self._followed = followed
+        self._send_seconds = send_seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send changes as they come."""
+        # Imported here because the module replaces uvicorn's signal handler, which concerns servers alone.
+        from sse_starlette import EventSourceResponse, ServerSentEvent
+        from sse_starlette.sse import SendTimeoutError
+
+        async def events() -> AsyncIterator[ServerSentEvent]:
+            with self._feed.subscribe(self._followed) as subscription:
+                yield ServerSentEvent(event="open", data="", retry=1_000)
+                async for run_id in subscription.changes():
+                    yield ServerSentEvent(event="change", data=run_id)
+
+        try:
+            await EventSourceResponse(events(), ping=15, send_timeout=self._send_seconds)(scope, receive, send)
+        except SendTimeoutError:
+            logger.info("event=live_reader_stands_still seconds=%g", self._send_seconds)
+
+
+def live_stream(feed: LiveFeed, request: Request, *, send_seconds: float = SEND_SECONDS) -> Response:
     """Return the feed as server-sent events: `change`, data the id of a run.
 
     Raises:
         InvalidEvent: what is to be followed is no id of a run.
         Busy: too many follow already.
     """
-    # Imported here because the module replaces uvicorn's signal handler, which concerns servers alone.
-    from sse_starlette import EventSourceResponse, ServerSentEvent
-
     followed = FOLLOWED.of(request)
     if followed:
         check_run_id("run", followed)
     if feed.count() >= MAX_FOLLOWERS:
         raise Busy(f"{MAX_FOLLOWERS} streams are open already; close some")
-
-    async def events() -> AsyncIterator[ServerSentEvent]:
-        with feed.subscribe(followed) as subscription:
-            yield ServerSentEvent(event="open", data="", retry=1_000)
-            async for run_id in subscription.changes():
-                yield ServerSentEvent(event="change", data=run_id)
-
-    return EventSourceResponse(events(), ping=15)
+    return LiveStream(feed, followed, send_seconds)

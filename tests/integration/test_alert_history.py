@@ -11,6 +11,7 @@ import pytest
 
 from runherald.alerts.alerting import alerting_processor
 from runherald.alerts.mailer import mailer_processor
+from runherald.alerts.notice_table import NoticeTable
 from runherald.alerts.rules import builtin_rules
 from runherald.clock import system_clock
 from runherald.deploy.mail_catcher import MailCatcher
@@ -32,6 +33,7 @@ from runherald.settings import Mail
 from runherald.sinks.connection import HistoryDatabase
 from runherald.sinks.migrate import migrate
 from runherald.sinks.queries import HistoryReader
+from runherald.sinks.retry import Retry
 from runherald.sinks.run_context import HistoryRunContext, RunContext, RunKey
 from runherald.status import Status
 from runherald.streams.history import history_processor
@@ -122,6 +124,22 @@ async def test_a_failed_run_is_mailed_with_its_metrics_lines_and_sweep(history: 
     [alert] = history.client().query("SELECT rule, decision, status, notice_ids FROM alerts").result_rows
     assert alert == ("run-failed", "notify", "Failed", [notice.notice_id])
     assert caught.message_id == history.client().query("SELECT message_id FROM notices").result_rows[0][0]
+
+
+async def test_of_the_pending_notices_the_first_due_are_read_back_and_others_by_their_ids(history: HistoryDatabase, free_port: int) -> None:
+    topics = Topics()
+    topics.append([to_outgoing(one) for one in run_events("run-1")])
+    await topics.run(history_processor(history, system_clock))
+    await topics.run(alerting_processor(history, builtin_rules([ME, "you@example.org", "us@example.org"]), system_clock))
+    settings = Mail(smtp=f"smtp://127.0.0.1:{free_port}", sender="herald@example.org", timeout_seconds=5.0)
+    await topics.run(mailer_processor(history, settings, system_clock))
+    table = NoticeTable(history, Retry())
+    pending = await table.pending([0], 10)
+    assert {notice.recipient for notice in pending} == {ME, "you@example.org", "us@example.org"}
+    assert pending == sorted(pending, key=lambda notice: (notice.next_attempt_time, notice.notice_id))
+    assert await table.pending([0], 2) == pending[:2]
+    assert await table.pending([1], 10) == []
+    assert await table.load([pending[2].notice_id, "unknown"]) == pending[2:]
 
 
 async def test_notices_that_wait_for_the_server_are_sent_after_a_restart(history: HistoryDatabase, tmp_path: Path, free_port: int) -> None:
