@@ -224,12 +224,22 @@ ENTRIES: dict[str, Entry] = {
     "said": Said("AmlRunHeartbeatEvent", MICROS, b'{"leaseSeconds":60.0}'),
 }
 
+TELLING = Telling(
+    kind="begun",
+    incident=Incident("i-1", TIME, (Symptom("log", 70.0),)),
+    waiting=("ada@example.org",),
+    attempts=2,
+    tried_time=TIME,
+    next_time=TIME + timedelta(seconds=4),
+)
 WATCHED = WatchedLag(
     above=1,
     incident=Incident("i-1", TIME, (Symptom("history", 61.5, "12 records wait in runherald.events"),), TIME),
     calm_since=TIME,
-    telling=Telling("begun", Incident("i-1", TIME, (Symptom("log", 70.0),)), ("ada@example.org",), 2, TIME),
+    telling=TELLING,
 )
+WATCHED_BEFORE = replace(WATCHED, telling=replace(TELLING, tried_time=None, next_time=TIME))
+"""Of the time before it was kept when somebody was last told."""
 
 
 def _event_sample(event: Event, topic: str | None = None) -> Sample:
@@ -273,7 +283,8 @@ SAMPLES: dict[str, Sample] = {
     **{f"mark-{name}-1.record": _letter_sample(mark, mark_record(mark)) for name, mark in MARKS.items()},
     "run-state-1.json": Sample(STATE, encode_state(STATE).encode(), lambda data: decode_state(data.decode())),
     "notice-pending-1.json": _json_sample(NOTICE),
-    "lag-watch-1.json": _json_sample(WATCHED),
+    "lag-watch-1.json": replace(_json_sample(WATCHED_BEFORE), former=True),
+    "lag-watch-2.json": _json_sample(WATCHED),
     "journal-head-1.json": _json_sample(
         JournalHead(workspace="default", run_id="digits_1", producer="host-1", destination="http://here:1")
     ),
