@@ -36,6 +36,9 @@ from runherald.records import Position
 
 T = TypeVar("T")
 
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What the decoder raises for an answer that is no JSON of its kind, no UTF-8, or nested too deep."""
+
 _AGAIN_SECONDS = 0.5
 
 
@@ -198,7 +201,7 @@ class ApiClient:
             raise error_of(answer, self.url)
         try:
             return msgspec.json.decode(answer.body, type=kind)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             raise RunheraldError(f"{self.url} answered something else than its API says ({error}); is it a runherald server?") from None
 
 
@@ -219,7 +222,7 @@ def error_of(answer: Answer, url: str) -> RunheraldError:
 def _message(answer: Answer) -> str:
     try:
         said: Any = msgspec.json.decode(answer.body, type=ApiErrorAnswer)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return f"HTTP {answer.status} without a reason"
     field = said.error.field
     return f"{field}: {said.error.message}" if field and not said.error.message.startswith(field) else str(said.error.message)

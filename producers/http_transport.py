@@ -11,7 +11,7 @@ from runherald.api import API, ApiErrorAnswer, Intake, Rejected, latest
 from runherald.errors import InvalidInput, RunheraldError
 from runherald.events import Event
 from runherald.limits import DEFAULT_LIMITS
-from runherald.producers.client import error_of
+from runherald.producers.client import UNREADABLE, error_of
 from runherald.producers.connection import Answer, Connection
 from runherald.producers.transport import Sent
 from runherald.wire import CONTENT_TYPE, encode_batch
@@ -65,7 +65,7 @@ class HttpTransport:
     def _intake(self, answer: Answer, first: int, count: int) -> Intake:
         try:
             intake = msgspec.json.decode(answer.body, type=Intake)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             raise RunheraldError(
                 f"{self._connection.url} answered something else than its API says ({error}); is it a runherald server?"
             ) from None
@@ -89,6 +89,6 @@ def _is_ours(answer: Answer) -> bool:
         return True
     try:
         msgspec.json.decode(answer.body, type=ApiErrorAnswer)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return False
     return True

@@ -10,10 +10,12 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+from unittest.mock import patch
 
 import msgspec
 
@@ -26,11 +28,14 @@ from runherald.api import format_positions, parse_positions
 from runherald.clock import from_micros, to_micros
 from runherald.dead_letters import Letter, mark_record, read_letter, replay_record
 from runherald.durations import parse_duration
-from runherald.errors import InvalidEvent, InvalidInput
-from runherald.events import AmlRunLogEvent, AmlRunMetricEvent, AmlRunStatusChangedEvent, Event, RunHeader
+from runherald.errors import InvalidEvent, InvalidInput, RunheraldError
+from runherald.events import AmlRunHeartbeatEvent, AmlRunLogEvent, AmlRunMetricEvent, AmlRunStatusChangedEvent, Event, RunHeader, new_event
 from runherald.limits import DEFAULT_LIMITS
 from runherald.producers.batching import to_events
+from runherald.producers.client import ApiClient
+from runherald.producers.connection import Answer, Connection
 from runherald.producers.frames import Damage, Frame, frame, scan
+from runherald.producers.http_transport import HttpTransport
 from runherald.producers.journal_folder import JournalFolder, JournalHead
 from runherald.producers.journal_reader import JournalReader
 from runherald.records import Headers, Outgoing, Record
@@ -53,6 +58,16 @@ SEPARATOR = b"\x1e"
 """Stands between the parts of a record that is written as one text: topic, key, value, then each header's name and value."""
 
 HEAD = JournalHead(workspace="default", run_id="digits_1", producer="host-1")
+STATUSES = (200, 302, 400, 401, 404, 413, 429, 500)
+_URL = "http://127.0.0.1:9"
+_EVENT = new_event(
+    AmlRunHeartbeatEvent(lease_seconds=60.0),
+    workspace="default",
+    run_id="r",
+    producer="p",
+    sequence=0,
+    time=datetime(2026, 11, 21, tzinfo=UTC),
+)
 _RAN = AmlRunStatusChangedEvent(
     status=Status.FAILED,
     header=RunHeader(experiment_name="nightly-7", tags={"team": "vision", "urgent": None}),
@@ -156,6 +171,18 @@ def decode_entry(payload: bytes) -> None:
             _said(error)
 
 
+def decode_answer(text: bytes) -> None:
+    """Read a server's answer as the SDK does; the first byte says its status. What sends and reads must outlive any."""
+    answer = Answer(STATUSES[text[0] % len(STATUSES)] if text else 200, {}, text[1:])
+    with patch.object(Connection, "request", lambda *_arguments, **_named: answer):
+        client = ApiClient(_URL)
+        for call in (partial(HttpTransport(_URL).send, [_EVENT]), partial(client.get_run, "r"), partial(client.metrics, "r")):
+            try:
+                call()
+            except RunheraldError as error:
+                str(error).encode()
+
+
 def decode_rules(text: bytes) -> None:
     """Read a file of rules: each can be asked whether it holds."""
     path = Path(_SCRATCH.name) / "rules.yaml"
@@ -204,6 +231,7 @@ DECODERS: Mapping[str, Decoder] = MappingProxyType(
         "letter": decode_letter,
         "frames": decode_frames,
         "entry": decode_entry,
+        "answer": decode_answer,
         "rules": decode_rules,
         "mail": decode_mail,
         "words": decode_words,

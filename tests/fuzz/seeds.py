@@ -7,6 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 
+import msgspec
+
+from runherald.api import ApiError, ApiErrorAnswer, Intake, MetricSeries, Rejected, RunView
 from runherald.dead_letters import WentOn, dead_letter, mark_record
 from runherald.events import AmlRunHeartbeatEvent, new_event
 from runherald.producers.entries import Logged, Point, Text, encode_entry, said
@@ -77,6 +80,13 @@ _LETTERS = tuple(
 )
 _UNKNOWN = new_event(AmlRunHeartbeatEvent(lease_seconds=1.0), workspace="w", run_id="r", producer="p", sequence=0, time=TIME)
 
+_ANSWERS = (
+    Intake(accepted=0, rejected=[Rejected(index=0, field="data", reason="no")], cancel_requested=["r"]),
+    RunView(run_id="r", workspace="w", experiment_name="e", status="Running", created_time=TIME),
+    [MetricSeries(run_id="r", name="loss", kind="scalar", steps=[0], times=[1], values=[0.5, "NaN"])],
+)
+_REFUSAL = ApiErrorAnswer(ApiError(code="c", message="no", field="f"))
+
 SEEDS: Mapping[str, Sequence[bytes]] = MappingProxyType(
     {
         "batch": (
@@ -91,6 +101,10 @@ SEEDS: Mapping[str, Sequence[bytes]] = MappingProxyType(
         ),
         "frames": (b"".join(frame(number, entry) for number, entry in enumerate(ENTRIES)), frame(0, b""), frame(2, b"x") + frame(1, b"y")),
         "entry": ENTRIES,
+        "answer": (
+            *(b"\x00" + msgspec.json.encode(answer) for answer in _ANSWERS),
+            *(bytes([status]) + msgspec.json.encode(_REFUSAL) for status in range(8)),
+        ),
         "rules": (RULES, (Path(__file__).parents[2] / "examples" / "rules.yaml").read_bytes()),
         "mail": (MAIL,),
         "words": (b"runherald.events/0/17,runherald.metrics/3/1", b"1d2h3.5m4s", "ann@bücher.example".encode()),

@@ -72,7 +72,7 @@ def taker(database: HistoryDatabase) -> Taker:
     return Taker(database)
 
 
-@given(st.lists(odd_records().map(record_of), min_size=30, max_size=60), st.uuids())
+@given(st.lists(odd_records().map(record_of), min_size=20, max_size=40), st.uuids())
 @settings(FIXED, max_examples=6)
 def test_the_good_beside_the_odd(taker: Taker, database: HistoryDatabase, odd: list[Outgoing], run_id: object) -> None:
     good = created(str(run_id))

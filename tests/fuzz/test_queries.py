@@ -33,7 +33,7 @@ FORBIDDEN = (
 
 
 @given(changed(QUERIES))
-@settings(FIXED, max_examples=250)
+@settings(FIXED, max_examples=120)
 def test_changed_queries(guard: QueryGuard, text: bytes) -> None:
     ask(guard, text.decode(errors="surrogateescape"))
 
