@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import subprocess
 import time
@@ -63,6 +64,9 @@ class FuzzedServer:
     def resident_megabytes(self) -> float:
         """Return how much memory the process holds."""
         pid = (self.process.data / LOCK_FILE).read_text().strip()
+        pages = Path(f"/proc/{pid}/statm")
+        if pages.exists():
+            return int(pages.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
         return int(subprocess.run(["ps", "-o", "rss=", "-p", pid], capture_output=True, text=True, check=True).stdout) / 1024
 
     def check_well(self) -> None:
