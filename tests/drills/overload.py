@@ -35,7 +35,7 @@ class Findings(Struct):
 
     Attributes:
         most: the highest figure of each queue: processor, queue and kind.
-        standings: how far the fed processors were at the middle and at the end.
+        standings: how far the fed processors were at the first sample and at the last.
     """
 
     tracks: list[Track]
@@ -49,7 +49,7 @@ def overload(world: Overloaded, *, seconds: float, delay: float, scale: float, l
     world.feed(scale)
     time.sleep(lead)
     tracks = {name: Track(name, []) for name in world.processes()}
-    findings = Findings(list(tracks.values()), {}, [])
+    findings = Findings(list(tracks.values()), {}, [world.standings()])
     begun = time.monotonic()
     while (now := time.monotonic() - begun) < seconds:
         sample(tracks, world.processes(), now)
@@ -58,8 +58,6 @@ def overload(world: Overloaded, *, seconds: float, delay: float, scale: float, l
         except (URLError, OSError):
             fills = {}  # a machine with too much to do: the next second asks again
         findings.most |= {at: max(figure, findings.most.get(at, 0.0)) for at, figure in fills.items()}
-        if not findings.standings and now >= seconds / 2:
-            findings.standings.append(world.standings())
         assert world.fed(), "the load has ended by itself"
         time.sleep(max(0.0, begun + now + 1 - time.monotonic()))
     findings.standings.append(world.standings())
@@ -86,14 +84,14 @@ def above_bounds(most: Fills) -> list[str]:
     ]
 
 
-def no_overload(middle: Mapping[str, Standing], end: Mapping[str, Standing]) -> list[str]:
+def no_overload(first: Mapping[str, Standing], last: Mapping[str, Standing]) -> list[str]:
     """Return the fed processors that had not more to do than they could, or did nothing."""
     idle = [
-        f"{name}: it was no overload, its lag went from {middle[name].lag} to {end[name].lag}"
+        f"{name}: it was no overload, its lag went from {first[name].lag} to {last[name].lag}"
         for name in FED
-        if end[name].lag <= middle[name].lag
+        if last[name].lag <= first[name].lag
     ]
-    return idle + [f"{name}: it stored nothing" for name in FED if end[name].committed <= middle[name].committed]
+    return idle + [f"{name}: it stored nothing" for name in FED if last[name].committed <= first[name].committed]
 
 
 def lines(findings: Findings, *, ours: frozenset[str], floor: float) -> list[str]:
@@ -116,8 +114,8 @@ def _queues(most: Fills) -> list[str]:
     ]
 
 
-def _progress(name: str, middle: Standing, end: Standing) -> str:
-    return f"{name}: stored {end.committed - middle.committed} records in the second half, lag {middle.lag} to {end.lag}"
+def _progress(name: str, first: Standing, last: Standing) -> str:
+    return f"{name}: stored {last.committed - first.committed} records, lag {first.lag} to {last.lag}"
 
 
 def _in_bytes(most: Fills, processor: str, queue: str) -> str:

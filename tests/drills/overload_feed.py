@@ -12,7 +12,9 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
@@ -33,6 +35,7 @@ BYTES_A_SECOND = 2_000_000
 TAGS_A_SECOND = 400
 FAILURES_A_SECOND = 2
 _BODY_EVENTS = 60
+_POSTERS = 8
 
 Send = Callable[[Sequence[Event]], None]
 
@@ -143,13 +146,20 @@ def to_kafka(url: str) -> Send:
 
 
 def to_server(url: str) -> Send:
-    """Return what posts to a server, again and again while it has no room."""
+    """Return what posts to a server, some bodies at once, and each again and again while there is no room for it."""
+    posting = ThreadPoolExecutor(_POSTERS)
+    waiting: deque[Future[None]] = deque()
+
+    def post(events: Sequence[Event]) -> None:
+        request = Request(f"{url}/api/v1/events", encode_batch(events), {"Content-Type": CONTENT_TYPE})
+        while not _posted(request):
+            time.sleep(0.5)
 
     def send(events: Sequence[Event]) -> None:
         for begin in range(0, len(events), _BODY_EVENTS):
-            request = Request(f"{url}/api/v1/events", encode_batch(events[begin : begin + _BODY_EVENTS]), {"Content-Type": CONTENT_TYPE})
-            while not _posted(request):
-                time.sleep(0.5)
+            if len(waiting) >= 2 * _POSTERS:
+                waiting.popleft().result()
+            waiting.append(posting.submit(post, events[begin : begin + _BODY_EVENTS]))
 
     return send
 

@@ -26,6 +26,7 @@ FED: tuple[str, ...] = ("history", "metrics", "logs")
 PROCESSORS = (*FED, "leases", "alerting", "mailer")
 FOR_EVER = 1_000_000_000
 _FIGURE = re.compile(r'^runherald_queue_(items|items_limit|bytes|bytes_limit)\{processor="(.*)",queue="(.*)"\} (\S+)$', re.M)
+_STANDING = re.compile(r'^runherald_processor_(lag|committed_offset)\{.*processor="(.*?)".*\} (\S+)$', re.M)
 _MARKS = {"ClickHouse": (b"runherald.deploy.gateway", b"--config-file="), "Kafka": (b"kafka.Kafka",)}
 _NOBODY = "smtp://127.0.0.1:9"
 """A mail server that is away."""
@@ -70,16 +71,14 @@ class Overloaded(ABC):
         return self._feed is not None and self._feed.poll() is None
 
     def standings(self) -> dict[str, Standing]:
-        """Return how far the fed processors are."""
-        parts = [part for part in self._server.get("/api/v1/status")["partitions"] if part["processor"] in FED]
-        names = {part["processor"] for part in parts}
-        return {
-            name: Standing(
-                sum(part["committed"] for part in parts if part["processor"] == name),
-                sum(part["lag"] for part in parts if part["processor"] == name),
-            )
-            for name in names
-        }
+        """Return how far the fed processors are, by the server's figures: they are there however slow history is."""
+        found = dict.fromkeys(FED, Standing(0, 0))
+        for kind, processor, figure in _STANDING.findall(read(f"{self._server.url}/metrics")):
+            if processor in found:
+                committed, lag = found[processor]
+                number = round(float(figure))
+                found[processor] = Standing(committed, lag + number) if kind == "lag" else Standing(committed + number, lag)
+        return found
 
     @abstractmethod
     def processes(self) -> Mapping[str, int]:
@@ -181,9 +180,13 @@ class OverloadedWorker(Overloaded):
 
 def figures(url: str) -> dict[tuple[str, str, str], float]:
     """Return the figures of queues that a process serves."""
-    with urlopen(f"{url}/metrics", timeout=30) as reply:
-        text = reply.read().decode()
-    return {(processor, queue, kind): float(value) for kind, processor, queue, value in _FIGURE.findall(text)}
+    return {(processor, queue, kind): float(value) for kind, processor, queue, value in _FIGURE.findall(read(f"{url}/metrics"))}
+
+
+def read(url: str) -> str:
+    """Return the text of a page."""
+    with urlopen(url, timeout=30) as reply:
+        return str(reply.read().decode())
 
 
 def command(*arguments: str) -> None:

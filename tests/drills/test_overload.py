@@ -22,7 +22,7 @@ WARMING = 150.0
 def test_under_more_than_is_stored_every_queue_keeps_its_bound_and_work_goes_on(kind: type[Overloaded], tmp_path: Path) -> None:
     try:
         with kind(tmp_path, (free_port(), free_port())) as world:
-            findings = overload(world, seconds=10.0, delay=0.7, scale=2.0, lead=5.0)
+            findings = overload(world, seconds=10.0, delay=0.3, scale=3.0, lead=10.0)
             ours = world.ours()
     except KafkaUnavailable as error:
         missing(f"no Kafka: {error}")
