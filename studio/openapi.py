@@ -15,6 +15,7 @@ from runherald.studio.parameters import Choices, Parameter
 _REFERENCE = "#/components/schemas/{name}"
 _IN_PATH = re.compile(r"{(\w+)}")
 _RUN_ID = r"^(?!\.{1,2}$)[A-Za-z0-9_.\-]{1,256}$"
+_POSITION = r"[a-z.\-]+/[0-9]{1,9}/[0-9]{1,18}"
 
 _ABOUT = (
     "Run history and mail alerts for training runs. What is wrong with a request is said in `error`: `code`, `message` and `field`. "
@@ -95,5 +96,5 @@ def _position(operation: Operation) -> list[dict[str, Any]]:
     if not operation.waits:
         return []
     about = "Positions that the answer must include: `topic/partition/offset`, separated by commas."
-    form = {"type": "string", "pattern": r"^[a-z.\-]+/[0-9]{1,9}/[0-9]{1,18}$"}
+    form = {"type": "string", "pattern": f"^{_POSITION}(,{_POSITION})*$"}
     return [{"name": POSITION_HEADER, "in": "header", "description": about, "schema": form}]

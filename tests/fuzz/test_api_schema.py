@@ -17,7 +17,9 @@ from schemathesis.specs.openapi.checks import negative_data_rejection, positive_
 
 import runherald.api
 from runherald.api import POSITION_HEADER
+from runherald.errors import InvalidEvent
 from runherald.studio.operations import DESCRIPTION
+from runherald.validation import check_run_id
 from tests.fuzz.decoders import HEAD
 from tests.fuzz.fuzzed_server import PATIENCE, FuzzedServer
 
@@ -87,6 +89,18 @@ def test_what_is_asked_is_answered_as_described(
 def test_every_operation_is_asked(fuzzed: FuzzedServer) -> None:
     document = fuzzed.process.get(DESCRIPTION)
     assert {found["operationId"] for path in document["paths"].values() for found in path.values()} == {*OPERATIONS, *ENDLESS_OR_ASKED}
+
+
+@pytest.mark.parametrize("run_id", ["a", "..", ".", "...", "a b", "", "-", "x" * 256, "x" * 257, "é", "a\n", "a/b"])
+def test_an_id_of_a_run_is_described_as_it_is_checked(fuzzed: FuzzedServer, run_id: str) -> None:
+    named = fuzzed.process.get(DESCRIPTION)["paths"]["/api/v1/runs/{run_id}"]["get"]["parameters"][0]
+    pattern = re.sub(r"\$$", r"\\Z", named["schema"]["pattern"])  # what `$` means to JSON schema
+    try:
+        check_run_id("run_id", run_id)
+    except InvalidEvent:
+        assert not re.search(pattern, run_id)
+    else:
+        assert re.search(pattern, run_id)
 
 
 def test_the_table_of_the_api_says_the_same(fuzzed: FuzzedServer) -> None:
