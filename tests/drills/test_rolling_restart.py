@@ -42,7 +42,7 @@ STANDSTILL_SECONDS = 60.0
 @pytest.mark.timeout(600)
 def test_a_rolling_restart_under_load_loses_and_doubles_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(breaks(NEXT)) == []
-    rolling = Rolling(tmp_path, (free_port(), free_port()), workers=2, producers=4, rate=25.0)
+    rolling = Rolling(tmp_path, (free_port(), free_port()), workers=2, producers=4, rate=80.0)
     with ExitStack() as stack:
         try:
             stack.enter_context(rolling.running())
@@ -75,7 +75,7 @@ def test_a_rolling_restart_under_load_loses_and_doubles_nothing(tmp_path: Path, 
 @pytest.mark.timeout(300)
 def test_an_embedded_server_restarted_again_and_again_under_load_loses_and_doubles_nothing(tmp_path: Path) -> None:
     # In a process of its own: the embedded engine opens one folder a process. Each of these stops must end with status 0.
-    options = ["--seed", "1", "--faults", "server-term", "--minutes", "0.1", "--every", "2", "--rate", "100", "--keep", str(tmp_path)]
+    options = ["--seed", "1", "--faults", "server-term", "--minutes", "0.1", "--every", "1.5", "--rate", "100", "--keep", str(tmp_path)]
     done = subprocess.run([sys.executable, "-m", "tests.drills.drill", *options], capture_output=True, text=True, timeout=280, check=False)
     print(done.stdout)
     assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
