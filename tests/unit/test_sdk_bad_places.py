@@ -149,5 +149,9 @@ def test_a_host_that_is_no_name_is_refused(home: Path, host: str) -> None:
 def test_every_row_of_the_page_is_a_test() -> None:
     root = Path(__file__).parents[2]
     named = set(re.findall(r"`(test_\w+)`", (root / "docs" / "training-script.md").read_text()))
-    files = [*(root / "tests" / "unit").glob("test_s*.py"), root / "tests" / "integration" / "test_sdk_process.py"]
+    files = [
+        *(root / "tests" / "unit").glob("test_[rs]*.py"),
+        *(root / "tests" / "contract").glob("test_sdk_*.py"),
+        root / "tests" / "integration" / "test_sdk_process.py",
+    ]
     assert named <= set(re.findall(r"def (test_\w+)\(", "".join(file.read_text() for file in files)))
