@@ -33,7 +33,7 @@ FIXED = settings(
     phases=[Phase.generate],
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
-EXAMPLES = 8
+EXAMPLES = 6
 NOT_CHECKED: list[CheckFunction] = [
     # Not all that is asked of a text can be said in a schema: a cursor is one that the server gave, a query is one that it can read.
     positive_data_acceptance,

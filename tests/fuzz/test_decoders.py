@@ -30,19 +30,19 @@ def test_the_good_inputs_are_good(name: str, content: bytes) -> None:
 
 @pytest.mark.parametrize("name", [name for name in DECODERS if name != "rules"])
 @given(data=st.data())
-@settings(FIXED, max_examples=150)
+@settings(FIXED, max_examples=100)
 def test_changed_bytes(name: str, data: st.DataObject) -> None:
     DECODERS[name](data.draw(changed(SEEDS[name])))
 
 
 @given(changed(SEEDS["rules"]))
-@settings(FIXED, max_examples=250)
+@settings(FIXED, max_examples=200)
 def test_changed_rule_files(content: bytes) -> None:
     DECODERS["rules"](content)
 
 
 @given(changed_json([encode_batch([event]) for event in EVENTS] + [encode_batch(EVENTS)]))
-@settings(FIXED, max_examples=600)
+@settings(FIXED, max_examples=200)
 def test_events_over_http_with_odd_values(body: bytes) -> None:
     decode_batch(body)
 
@@ -71,7 +71,7 @@ def odd_records(draw: st.DrawFn) -> bytes:
 
 
 @given(odd_records())
-@settings(FIXED, max_examples=400)
+@settings(FIXED, max_examples=200)
 def test_odd_records(text: bytes) -> None:
     decode_record(text)
     decode_letter(text)
