@@ -128,8 +128,11 @@ class SendQueue:
             self._lock.release()
 
     def _read(self, limit: int) -> list[tuple[int, bytes]]:
+        self._reader.expect(self._read_to)
         records = self._reader.read(limit) if self.folder.path.is_dir() else []
         journal = self.journal
+        if not records and self._reader.waits:
+            records = self._read_interrupted(limit)
         if journal is not None and not records:
             with journal.lock:
                 journal.rescue(self._read_to)
@@ -138,12 +141,20 @@ class SendQueue:
                 if self.folder.path.is_dir():
                     records += self._reader.read(limit - len(records))
                 if len(records) < limit:
-                    following = records[-1][0] + 1 if records else self._read_to
-                    records += journal.backlog(following)[: limit - len(records)]
+                    self._reader.hold(journal.backlog(records[-1][0] + 1 if records else self._read_to))
+                    records += self._reader.release(limit - len(records))
         for stretch in self._reader.damaged:
             self._keep_damaged(stretch)
         self._reader.damaged.clear()
         return records
+
+    def _read_interrupted(self, limit: int) -> list[tuple[int, bytes]]:
+        """Return what was held back for a record that a handler of signals had interrupted, with that record if it has come."""
+        if self.journal is None:
+            return self._reader.release(limit)
+        with self.journal.lock:  # nothing is appended now: what has not come yet is in memory, or will not come
+            records = self._reader.read(limit)
+            return records if records or not self.journal.on_disk else self._reader.release(limit)
 
     def _advance(self, following: int) -> None:
         self.acknowledged = following

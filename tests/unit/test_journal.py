@@ -5,11 +5,14 @@ from __future__ import annotations
 import errno
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from runherald.errors import InvalidInput
+from runherald.producers import journal as journal_module
+from runherald.producers.frames import frame
 from runherald.producers.journal import Journal
 from runherald.producers.journal_folder import JournalFolder, JournalHead, journal_folders
 from runherald.producers.journal_reader import CHUNK, JournalReader
@@ -35,10 +38,15 @@ def filled(home: Path, count: int, *, size: int = 10, segment_bytes: int = 1_000
     return journal
 
 
+def append(journal: Journal, *payloads: bytes) -> None:
+    for payload in payloads:
+        journal.append(payload)
+
+
 def read_all(journal: Journal, start: int = 0, step: int = 7) -> list[int]:
     reader = JournalReader(journal.folder, start)
     found: list[int] = []
-    while records := reader.read(step):
+    while records := reader.read(step) or reader.release(step):
         found += [ordinal for ordinal, _ in records]
     assert reader.damaged == []
     return found
@@ -66,6 +74,94 @@ def test_one_write_a_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(os, "write", counted)
     journal.append(b"a" * 100_000)
     assert len(writes) == 1
+    journal.close()
+
+
+def interrupt(monkeypatch: pytest.MonkeyPatch, payload: bytes, handler: Callable[[], None]) -> None:
+    """Let a handler of signals run when a record has its number and is not written yet."""
+
+    def framed(ordinal: int, content: bytes) -> bytes:
+        if content == payload:
+            handler()
+        return frame(ordinal, content)
+
+    monkeypatch.setattr(journal_module, "frame", framed)
+
+
+@pytest.mark.parametrize("segment_bytes", [1_000_000, 20])
+def test_records_of_a_handler_that_interrupts_another_come_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, segment_bytes: int
+) -> None:
+    journal = filled(tmp_path, 2, segment_bytes=segment_bytes)
+    interrupt(monkeypatch, b"2", lambda: append(journal, b"3", b"4"))
+    journal.append(b"2")
+    journal.append(b"5")
+    assert read_all(journal, step=2) == [0, 1, 2, 3, 4, 5]
+    queue = SendQueue(HEAD, journal.folder, journal=journal)
+    assert [queue._read(4), queue._read(4)] == [
+        [(0, b"000000xxxxxxxxxx"), (1, b"000001xxxxxxxxxx"), (2, b"2"), (3, b"3")],
+        [(4, b"4"), (5, b"5")],
+    ]
+    journal.close()
+
+
+def test_a_record_that_is_interrupted_is_waited_for_while_its_owner_lives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = filled(tmp_path, 1)
+    reader = JournalReader(journal.folder)
+    seen: list[list[int]] = []
+
+    def handler() -> None:
+        journal.append(b"early")
+        seen.append([ordinal for ordinal, _ in reader.read(10)])
+
+    interrupt(monkeypatch, b"late", handler)
+    journal.append(b"late")
+    assert seen == [[0]]
+    assert reader.read(10) == [(1, b"late"), (2, b"early")]
+    assert not reader.waits
+    journal.close()
+
+
+def test_what_a_handler_logged_before_it_ended_the_process_is_sent_without_what_it_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = filled(tmp_path, 1)
+
+    def handler() -> None:
+        for _ in range(5):
+            journal.append(b"last words")
+        raise SystemExit  # as os._exit would: the interrupted record is never written
+
+    interrupt(monkeypatch, b"never", handler)
+    with pytest.raises(SystemExit):
+        journal.append(b"never")
+    journal.close()
+    queue = SendQueue.adopt(journal.folder)
+    reads = [[ordinal for ordinal, _ in queue._read(limit)] for limit in (100, 3, 3, 3)]
+    assert reads == [[0], [2, 3, 4], [5, 6], []]
+    queue.finish()
+
+
+def test_a_record_that_the_disk_did_not_take_comes_before_those_that_interrupted_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal(tmp_path, HEAD, monotonic=HeldClock())
+    queue = SendQueue(HEAD, journal.folder, journal=journal)
+
+    def handler() -> None:
+        journal.append(b"inner")
+        monkeypatch.setattr(os, "write", full)
+
+    def full(_descriptor: int, _data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    interrupt(monkeypatch, b"outer", handler)
+    journal.append(b"outer")
+    monkeypatch.undo()
+    journal.append(b"in memory too")
+    assert queue._read(2) == [(0, b"outer"), (1, b"inner")]
+    queue._read_to = 2
+    assert queue._read(2) == [(2, b"in memory too")]
     journal.close()
 
 
