@@ -21,6 +21,7 @@ KafkaPartition: Any = _kafka.TopicPartition
 OffsetAndMetadata: Any = _kafka.structs.OffsetAndMetadata
 
 KafkaError: type[Exception] = _kafka.errors.KafkaError
+KafkaTimeoutError: type[Exception] = _kafka.errors.KafkaTimeoutError
 TopicAlreadyExistsError: type[Exception] = _kafka.errors.TopicAlreadyExistsError
 UnknownTopicOrPartitionError: type[Exception] = _kafka.errors.UnknownTopicOrPartitionError
 

@@ -18,10 +18,14 @@ from runherald.streams.kafka_clients import (
     KafkaConsumer,
     KafkaError,
     KafkaPartition,
+    KafkaTimeoutError,
     UnknownTopicOrPartitionError,
 )
 
 BOOTSTRAP_SECONDS = 10
+ANSWER_SECONDS = 3
+PATIENCE_SECONDS = 20
+"""Of several brokers one may be away: within some ten seconds another has taken its partitions over."""
 PAUSE_SECONDS = 0.2
 
 T = TypeVar("T")
@@ -31,33 +35,25 @@ class KafkaOffsets:
     """Asks for offsets. Thread-safe: one question at a time.
 
     Raises:
-        Unreachable: no broker answers within ten seconds.
+        Unreachable: no broker answers within ten seconds, or none knows the answer within twenty.
     """
 
     def __init__(self, servers: Sequence[str]) -> None:
         self._servers = list(servers)
         self._lock = threading.Lock()
         with reaching(self._servers):
-            self._reader = KafkaConsumer(
-                bootstrap_servers=self._servers,
-                bootstrap_timeout_ms=BOOTSTRAP_SECONDS * 1000,
-                client_id="runherald-offsets",
-                group_id=None,
-                enable_auto_commit=False,
-                allow_auto_create_topics=False,
-                metrics_enabled=False,
-            )
+            self._reader = self._opened()
             self._admin = KafkaAdminClient(
                 bootstrap_servers=self._servers, bootstrap_timeout_ms=BOOTSTRAP_SECONDS * 1000, client_id="runherald-admin"
             )
 
     def begin(self, topics: Collection[str]) -> dict[TopicPartition, int]:
         """Return the offset of the oldest record kept, for each partition."""
-        return self._ask(lambda: _ours(self._reader.beginning_offsets(self._partitions_of(topics))))
+        return self._ask(lambda: _ours(self._reader.beginning_offsets(self._partitions_of(topics), ANSWER_SECONDS * 1000)))
 
     def end(self, topics: Collection[str]) -> dict[TopicPartition, int]:
         """Return the offset that the next record gets, for each partition."""
-        return self._ask(lambda: _ours(self._reader.end_offsets(self._partitions_of(topics))))
+        return self._ask(lambda: _ours(self._reader.end_offsets(self._partitions_of(topics), ANSWER_SECONDS * 1000)))
 
     def committed(self, group: str, topics: Collection[str]) -> dict[TopicPartition, int]:
         """Return what the group has committed; partitions without a commit are left out."""
@@ -78,16 +74,33 @@ class KafkaOffsets:
         self._admin.close()
 
     def _ask(self, question: Callable[[], T]) -> T:
-        """Ask until there is an answer, for ten seconds: of several brokers one may be away, and another has to take its place."""
+        """Ask until there is an answer, as long as patience lasts."""
         with self._lock, reaching(self._servers):
-            deadline = time.monotonic() + BOOTSTRAP_SECONDS
+            deadline = time.monotonic() + PATIENCE_SECONDS
             while True:
                 try:
                     return question()
+                except KafkaTimeoutError:
+                    if time.monotonic() > deadline:
+                        raise
+                    # It asks the brokers that led before for ever (kafka-python 3.0.12): a fresh one asks who leads now.
+                    self._reader.close()
+                    self._reader = self._opened()
                 except BROKER_CHANGES:
                     if time.monotonic() > deadline:
                         raise
                     time.sleep(PAUSE_SECONDS)
+
+    def _opened(self) -> Any:
+        return KafkaConsumer(
+            bootstrap_servers=self._servers,
+            bootstrap_timeout_ms=BOOTSTRAP_SECONDS * 1000,
+            client_id="runherald-offsets",
+            group_id=None,
+            enable_auto_commit=False,
+            allow_auto_create_topics=False,
+            metrics_enabled=False,
+        )
 
     def _partitions_of(self, topics: Collection[str]) -> list[Any]:
         partitions = []

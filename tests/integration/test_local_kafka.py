@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from runherald.deploy.local_kafka import KafkaUnavailable, LocalKafka
 from runherald.records import Outgoing
+from runherald.streams.kafka_offsets import KafkaOffsets
 from runherald.streams.log import open_log
 from runherald.streams.topic_admin import create_topics
 from runherald.topics import EVENTS
+from tests.drills.partition_moves import move_all
 from tests.fixtures.parts import missing
 
 pytestmark = pytest.mark.kafka
@@ -45,6 +48,11 @@ def test_one_of_three_nodes_may_be_away(tmp_path: Path) -> None:
         produce(broker, 10)
         broker.restart(1)
         assert count(broker) == 20
+        with closing(KafkaOffsets(broker.bootstrap.split(","))) as offsets:
+            assert sum(offsets.end([EVENTS]).values()) == 20
+            # Every partition has another leader now than the connection knows of.
+            move_all(broker.bootstrap, 0.3)
+            assert sum(offsets.end([EVENTS]).values()) == 20
     finally:
         broker.stop()
 
