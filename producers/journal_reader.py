@@ -148,7 +148,7 @@ class JournalReader:
 
     def _in_order(self, limit: int) -> list[tuple[int, bytes]]:
         """Return up to `limit` of the records that were held back and whose turn it is."""
-        records = []
+        records: list[tuple[int, bytes]] = []
         while len(records) < limit and self._next in self._early:
             records.append((self._next, self._early.pop(self._next)))
             self._next += 1

@@ -29,6 +29,7 @@ class SmallDisk:
 
     def fill(self) -> None:
         """Shrink it to what it holds."""
+        refusal = ""
         for _ in range(_TRIES):
             held = os.statvfs(self.folder)
             # It may grow between our look and the mount, which then says no.
