@@ -64,14 +64,14 @@ def overload(world: Overloaded, *, seconds: float, delay: float, scale: float, l
     return findings
 
 
-def wrongs(findings: Findings, *, ours: frozenset[str], floor: float) -> list[str]:
-    """Return what is not as it must be."""
+def wrongs(findings: Findings, *, ours: frozenset[str], floor: float, briefly: bool = False) -> list[str]:
+    """Return what is not as it must be. `briefly`: for so short a time that one flush may take more than came meanwhile."""
     grown = [
         f"{track.name} grows by {track.per_minute:.1f} MiB a minute"
         for track in findings.tracks
         if track.name in ours and track.grows(floor)
     ]
-    return [*grown, *above_bounds(findings.most), *no_overload(*findings.standings)]
+    return [*grown, *above_bounds(findings.most), *no_overload(*findings.standings, briefly=briefly)]
 
 
 def above_bounds(most: Fills) -> list[str]:
@@ -84,12 +84,12 @@ def above_bounds(most: Fills) -> list[str]:
     ]
 
 
-def no_overload(first: Mapping[str, Standing], last: Mapping[str, Standing]) -> list[str]:
+def no_overload(first: Mapping[str, Standing], last: Mapping[str, Standing], *, briefly: bool = False) -> list[str]:
     """Return the fed processors that had not more to do than they could, or did nothing."""
     idle = [
         f"{name}: it was no overload, its lag went from {first[name].lag} to {last[name].lag}"
         for name in FED
-        if last[name].lag <= first[name].lag
+        if last[name].lag <= (0 if briefly else first[name].lag)
     ]
     return idle + [f"{name}: it stored nothing" for name in FED if last[name].committed <= first[name].committed]
 
