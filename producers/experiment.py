@@ -18,13 +18,13 @@ from runherald.producers import arguments
 from runherald.producers.errors import NotFound, Unsupported
 from runherald.producers.experiment_record import ExperimentRecord, record_id
 from runherald.producers.origin import check_lease, new_header
-from runherald.producers.run_views import Matching, Wanted, matching
+from runherald.producers.server.run_views import Matching, Wanted, matching
 from runherald.validation import check_experiment_name
 
-from .run import Run, run_of
+from .run.run import Run, run_of
 
 if TYPE_CHECKING:
-    from runherald.producers.sql_questions import ExperimentRow
+    from runherald.producers.server.sql_questions import ExperimentRow
 
     from .workspace import Workspace
 
@@ -288,6 +288,6 @@ class Experiment:
 
 
 def _rows(workspace: Workspace) -> Iterator[ExperimentRow]:
-    from runherald.producers.sql_questions import experiments  # what logs asks nothing
+    from runherald.producers.server.sql_questions import experiments  # what logs asks nothing
 
     return experiments(workspace.session.reader(), workspace.name)

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from runherald.clock import micros_now
 from runherald.errors import InvalidInput
 from runherald.events import AmlRunHeartbeatEvent, Data
-from runherald.producers.entries import Logged, Point, Text, encode_entry, said
-from runherald.producers.journal import Journal
-from runherald.producers.send_queue import SendQueue
+from runherald.producers.journal.entries import Logged, Point, Text, encode_entry, said
+from runherald.producers.journal.journal import Journal
+from runherald.producers.shipping.send_queue import SendQueue
 
 BEATS_A_LEASE = 3
 GIVEN = -1

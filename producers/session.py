@@ -14,14 +14,14 @@ from typing import NamedTuple
 
 from runherald.errors import Unreachable
 from runherald.identifiers import new_producer_id
-from runherald.producers.client import ApiClient
-from runherald.producers.destination import destination_of, open_transport
-from runherald.producers.journal import Journal
-from runherald.producers.journal_folder import JournalHead
+from runherald.producers.journal.folder import JournalHead
+from runherald.producers.journal.journal import Journal
 from runherald.producers.origin import host_name
 from runherald.producers.recorder import Recorder
-from runherald.producers.send_queue import SendQueue
-from runherald.producers.shipper import Shipper
+from runherald.producers.server.client import ApiClient
+from runherald.producers.shipping.destination import destination_of, open_transport
+from runherald.producers.shipping.send_queue import SendQueue
+from runherald.producers.shipping.shipper import Shipper
 
 EXIT_SECONDS = 10.0
 READ_SECONDS = 30.0

@@ -13,10 +13,10 @@ from runherald.errors import InvalidInput
 from runherald.producers import arguments
 
 from .experiment import Experiment
-from .run import Run, run_of
+from .run.run import Run, run_of
 
 if TYPE_CHECKING:
-    from runherald.producers.file_store import FileStore
+    from runherald.producers.files.store import FileStore
     from runherald.producers.session import Session
 
 CONFIG_FILES = ("config.json", ".azureml/config.json", "aml_config/config.json")
@@ -130,7 +130,7 @@ class Workspace:
     @property
     def files(self) -> FileStore:
         """What keeps the files of runs (ours)."""
-        from runherald.producers.file_store import FileStore  # with the first file
+        from runherald.producers.files.store import FileStore  # with the first file
 
         return FileStore(self._files)
 

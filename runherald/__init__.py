@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from runherald.producers.experiment import Experiment
-    from runherald.producers.run import Run
+    from runherald.producers.run.run import Run
     from runherald.producers.workspace import Workspace
 
 __all__ = ["Experiment", "Run", "Workspace"]
 
 _MODULES = {
     "Experiment": "runherald.producers.experiment",
-    "Run": "runherald.producers.run",
+    "Run": "runherald.producers.run.run",
     "Workspace": "runherald.producers.workspace",
 }
 

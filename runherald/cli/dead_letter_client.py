@@ -9,7 +9,7 @@ import msgspec
 
 from runherald.api import Intake
 from runherald.letters_api import GoOnRequest, LetterDetail, LetterPage, ReplayAnswer, ReplayRequest
-from runherald.producers.client import ApiClient
+from runherald.producers.server.client import ApiClient
 
 
 class DeadLetterClient(ApiClient):

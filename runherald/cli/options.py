@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from runherald.producers.client import ApiClient
+    from runherald.producers.server.client import ApiClient
     from runherald.settings import Settings
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -41,7 +41,7 @@ def settings_of(args: argparse.Namespace, **overrides: Any) -> Settings:
 @contextmanager
 def client_of(args: argparse.Namespace) -> Iterator[ApiClient]:
     """Give a client of the server that the settings name, and close it."""
-    from runherald.producers.client import ApiClient
+    from runherald.producers.server.client import ApiClient
 
     settings = settings_of(args)
     client = ApiClient(settings.url, settings.token)

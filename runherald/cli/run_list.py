@@ -16,7 +16,7 @@ from runherald.status import Status
 if TYPE_CHECKING:
     from runherald.api import RunView
     from runherald.cli.options import Commands
-    from runherald.producers.client import ApiClient
+    from runherald.producers.server.client import ApiClient
 
 PAGE = 200
 """Runs asked for at once."""

@@ -18,7 +18,7 @@ from runherald.status import TERMINAL
 if TYPE_CHECKING:
     from runherald.api import RunView, TransitionView
     from runherald.cli.options import Commands
-    from runherald.producers.client import ApiClient
+    from runherald.producers.server.client import ApiClient
 
 BAD_ENDS = frozenset({"Failed", "Canceled"})
 

@@ -12,7 +12,7 @@ from runherald.errors import RunFailed, Unreachable
 
 if TYPE_CHECKING:
     from runherald.cli.options import Commands
-    from runherald.producers.sync import SyncReport
+    from runherald.producers.shipping.sync import SyncReport
 
 
 def register(commands: Commands) -> None:
@@ -30,8 +30,8 @@ def register(commands: Commands) -> None:
 
 def sync(args: argparse.Namespace) -> int:
     """Send journals and print what became of each; status 1 when some of it was refused or cannot be read, 3 when it could not be sent."""
-    from runherald.producers.destination import destination_of, open_transport
-    from runherald.producers.sync import sync as send
+    from runherald.producers.shipping.destination import destination_of, open_transport
+    from runherald.producers.shipping.sync import sync as send
 
     settings = settings_of(args)
     transport = open_transport(url=settings.url, token=settings.token, log=settings.log)

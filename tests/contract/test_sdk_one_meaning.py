@@ -16,8 +16,8 @@ from runherald import Experiment, Run, Workspace
 from runherald.clock import micros_now, system_clock
 from runherald.errors import InvalidInput, RunFailed, Unreachable
 from runherald.events import AmlRunLogEvent, LogLine, new_event
-from runherald.producers.destination import open_transport
-from runherald.producers.sync import sync
+from runherald.producers.shipping.destination import open_transport
+from runherald.producers.shipping.sync import sync
 from tests.server_process import ServerProcess, wait_until
 
 CONFUSION = {"schema_type": "confusion_matrix", "schema_version": "v1", "data": {"class_labels": ["only"], "matrix": [[7]]}}
@@ -206,7 +206,7 @@ def test_children_are_many_and_found_alike_by_server_and_object(workspace: Works
 
 
 def test_files_and_experiments_are_many(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runherald.producers.sql_questions.ROWS_AT_ONCE", 2)
+    monkeypatch.setattr("runherald.producers.server.sql_questions.ROWS_AT_ONCE", 2)
     names = ["a'b", "c\\d", "e", "f/g", "h"]
     runs = [Experiment(workspace, f"of many {name}").start_logging() for name in names]
     for name in names[:4]:

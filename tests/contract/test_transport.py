@@ -20,9 +20,9 @@ from runherald.deploy.local_kafka import LocalKafka
 from runherald.errors import InvalidEvent, InvalidInput, RunheraldError, Unreachable
 from runherald.events import AmlRunEvent, AmlRunMetricEvent, Data, Event, new_event
 from runherald.producers.errors import Unauthorized
-from runherald.producers.http_transport import HttpTransport
-from runherald.producers.kafka_transport import KafkaTransport, parse_servers
-from runherald.producers.transport import Transport
+from runherald.producers.shipping.http_transport import HttpTransport
+from runherald.producers.shipping.kafka_transport import KafkaTransport, parse_servers
+from runherald.producers.shipping.transport import Transport
 from runherald.records import Position, Record
 from runherald.streams.topic_admin import create_topics
 from runherald.topics import TOPICS

@@ -31,13 +31,13 @@ from runherald.durations import parse_duration
 from runherald.errors import InvalidEvent, InvalidInput, RunheraldError
 from runherald.events import AmlRunHeartbeatEvent, AmlRunLogEvent, AmlRunMetricEvent, AmlRunStatusChangedEvent, Event, RunHeader, new_event
 from runherald.limits import DEFAULT_LIMITS
-from runherald.producers.batching import to_events
-from runherald.producers.client import ApiClient
-from runherald.producers.connection import Answer, Connection
-from runherald.producers.frames import Damage, Frame, frame, scan
-from runherald.producers.http_transport import HttpTransport
-from runherald.producers.journal_folder import JournalFolder, JournalHead
-from runherald.producers.journal_reader import JournalReader
+from runherald.producers.journal.folder import JournalFolder, JournalHead
+from runherald.producers.journal.frames import Damage, Frame, frame, scan
+from runherald.producers.journal.reader import JournalReader
+from runherald.producers.server.client import ApiClient
+from runherald.producers.server.connection import Answer, Connection
+from runherald.producers.shipping.batching import to_events
+from runherald.producers.shipping.http_transport import HttpTransport
 from runherald.records import Headers, Outgoing, Record
 from runherald.sinks.state_text import decode_state, encode_state
 from runherald.state import fold

@@ -12,8 +12,8 @@ import msgspec
 from runherald.api import ApiError, ApiErrorAnswer, Intake, MetricSeries, Rejected, RunView
 from runherald.dead_letters import WentOn, dead_letter, mark_record
 from runherald.events import AmlRunHeartbeatEvent, new_event
-from runherald.producers.entries import Logged, Point, Text, encode_entry, said
-from runherald.producers.frames import frame
+from runherald.producers.journal.entries import Logged, Point, Text, encode_entry, said
+from runherald.producers.journal.frames import frame
 from runherald.records import Record
 from runherald.wire import encode_batch, to_outgoing
 from tests.fuzz.decoders import text_of

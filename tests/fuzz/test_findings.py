@@ -13,8 +13,8 @@ from runherald.alerts.rule_file import read_rules
 from runherald.errors import InvalidInput
 from runherald.events import AmlRunMetricEvent, MetricObject, new_event
 from runherald.limits import DEFAULT_LIMITS
-from runherald.producers.batching import to_events
-from runherald.producers.journal_folder import JournalFolder
+from runherald.producers.journal.folder import JournalFolder
+from runherald.producers.shipping.batching import to_events
 from runherald.studio.batch import read_batch
 from runherald.wire import encode_batch
 from tests.fuzz.decoders import DECODERS, HEAD

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from runherald.events import AmlRunMetricEvent, AmlRunStatusChangedEvent, Event
-from runherald.producers.batching import to_events
-from runherald.producers.http_transport import HttpTransport
-from runherald.producers.journal_folder import journal_folders
-from runherald.producers.journal_reader import JournalReader
-from runherald.producers.sync import sync
+from runherald.producers.journal.folder import journal_folders
+from runherald.producers.journal.reader import JournalReader
+from runherald.producers.shipping.batching import to_events
+from runherald.producers.shipping.http_transport import HttpTransport
+from runherald.producers.shipping.sync import sync
 from runherald.status import Status
 from tests.contract.test_transport import LoopbackServer
 from tests.server_process import wait_until

@@ -41,8 +41,8 @@ from runherald.dead_letters import (
     replay_record,
 )
 from runherald.events import AmlRunHeartbeatEvent, AmlRunStatusChangedEvent, Event, PathStep, Unknown, new_event
-from runherald.producers.entries import Entry, Logged, Point, Said, Text, decode_entry, encode_entry
-from runherald.producers.journal_folder import JournalHead
+from runherald.producers.journal.entries import Entry, Logged, Point, Said, Text, decode_entry, encode_entry
+from runherald.producers.journal.folder import JournalHead
 from runherald.records import Outgoing, Record, TopicPartition
 from runherald.sinks.state_text import decode_state, encode_state
 from runherald.state import RunState, Transition

@@ -14,9 +14,9 @@ from runherald.alerts.events import decision_id, notice_id, outcome_outgoing
 from runherald.alerts.message import Composer
 from runherald.dead_letters import Letter, dead_letter, read_letter
 from runherald.events import event_id
-from runherald.producers.entries import encode_entry
-from runherald.producers.journal import Journal
-from runherald.producers.journal_folder import JournalHead
+from runherald.producers.journal.entries import encode_entry
+from runherald.producers.journal.folder import JournalHead
+from runherald.producers.journal.journal import Journal
 from runherald.records import Outgoing, Record, TopicPartition
 from runherald.sinks.series import series_id
 from runherald.streams.embedded_log import FILE, EmbeddedLog

@@ -205,7 +205,7 @@ def test_the_wheel_holds_the_parts_as_folders_with_what_they_read(tmp_path: Path
     names = set(zipfile.ZipFile(wheel).namelist())
     for expected in (
         "runherald/py.typed",
-        "runherald/producers/run.py",
+        "runherald/producers/run/run.py",
         "runherald/sinks/migrations/0001_run_history.sql",
         "runherald/alerts/templates/run.html.j2",
         "runherald/studio/static/studio.css",

@@ -19,11 +19,11 @@ from msgspec.structs import fields, replace
 from runherald.alerts.events import Outcome
 from runherald.dead_letters import Letter, Mark
 from runherald.events import VERSIONS, Event, Unknown
-from runherald.producers.entries import Entry, decode_entry, encode_entry
-from runherald.producers.frames import frame
-from runherald.producers.journal_folder import JournalFolder
-from runherald.producers.journal_reader import JournalReader
-from runherald.producers.send_queue import SendQueue
+from runherald.producers.journal.entries import Entry, decode_entry, encode_entry
+from runherald.producers.journal.folder import JournalFolder
+from runherald.producers.journal.frames import frame
+from runherald.producers.journal.reader import JournalReader
+from runherald.producers.shipping.send_queue import SendQueue
 from runherald.records import TopicPartition
 from runherald.state import fold
 from runherald.status import Status

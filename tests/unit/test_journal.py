@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from runherald.errors import InvalidInput
-from runherald.producers import journal as journal_module
-from runherald.producers.frames import frame
-from runherald.producers.journal import Journal
-from runherald.producers.journal_folder import JournalFolder, JournalHead, journal_folders
-from runherald.producers.journal_reader import CHUNK, JournalReader
-from runherald.producers.send_queue import SendQueue
+from runherald.producers.journal import journal as journal_module
+from runherald.producers.journal.folder import JournalFolder, JournalHead, journal_folders
+from runherald.producers.journal.frames import frame
+from runherald.producers.journal.journal import Journal
+from runherald.producers.journal.reader import CHUNK, JournalReader
+from runherald.producers.shipping.send_queue import SendQueue
 
 HEAD = JournalHead(workspace="default", run_id="run-1", producer="p", destination="http://here:1")
 

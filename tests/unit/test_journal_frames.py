@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runherald.producers.frames import MAGIC, Damage, Frame, frame, scan
+from runherald.producers.journal.frames import MAGIC, Damage, Frame, frame, scan
 
 PAYLOADS = st.lists(st.binary(max_size=60) | st.just(MAGIC * 3), min_size=1, max_size=12)
 

@@ -12,9 +12,9 @@ import pytest
 from runherald import Experiment, Run, Workspace
 from runherald.errors import InvalidInput
 from runherald.events import AmlRunHeartbeatEvent
-from runherald.producers.batching import to_events
-from runherald.producers.journal_folder import journal_folders
-from runherald.producers.journal_reader import JournalReader
+from runherald.producers.journal.folder import journal_folders
+from runherald.producers.journal.reader import JournalReader
+from runherald.producers.shipping.batching import to_events
 
 Call = Callable[[Any], object]
 AnyRun: Any = Run

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from runherald.errors import InvalidInput
-from runherald.producers.chart_schemas import ChartKind, chart
+from runherald.producers.run.chart_schemas import ChartKind, chart
 
 
 def known(kind: str, **data: object) -> dict[str, Any]:

@@ -14,10 +14,10 @@ import pytest
 from runherald import Run, Workspace
 from runherald.errors import InvalidInput, Unreachable
 from runherald.events import AmlRunEvent, AmlRunMetricEvent, AmlRunStatusChangedEvent, Data
-from runherald.producers.batching import to_events
 from runherald.producers.errors import NoSubmittedRun
-from runherald.producers.journal_folder import journal_folders
-from runherald.producers.journal_reader import JournalReader
+from runherald.producers.journal.folder import journal_folders
+from runherald.producers.journal.reader import JournalReader
+from runherald.producers.shipping.batching import to_events
 
 
 @pytest.fixture

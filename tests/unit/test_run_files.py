@@ -17,13 +17,13 @@ import pytest
 from runherald import Experiment, Run, Workspace
 from runherald.errors import InvalidInput
 from runherald.events import AmlRunMetricEvent, AmlRunOutputEvent, Data
-from runherald.producers.batching import to_events
 from runherald.producers.errors import NotFound, Unsupported
-from runherald.producers.file_names import place_below
-from runherald.producers.file_store import FileStore, fetch
-from runherald.producers.journal_folder import journal_folders
-from runherald.producers.journal_reader import JournalReader
-from runherald.producers.snapshot import snapshot
+from runherald.producers.files.names import place_below
+from runherald.producers.files.snapshot import snapshot
+from runherald.producers.files.store import FileStore, fetch
+from runherald.producers.journal.folder import journal_folders
+from runherald.producers.journal.reader import JournalReader
+from runherald.producers.shipping.batching import to_events
 
 
 @pytest.fixture
@@ -248,7 +248,7 @@ def test_the_same_files_are_the_same_snapshot(tmp_path: Path) -> None:
 def test_a_run_has_one_snapshot_and_not_too_much_of_it(home: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = code(tmp_path / "code", a="1", b="2")
     with monkeypatch.context() as patch:
-        patch.setattr("runherald.producers.snapshot.MAX_FILES", 1)
+        patch.setattr("runherald.producers.files.snapshot.MAX_FILES", 1)
         with pytest.raises(InvalidInput, match=f"run {run.id}: take_snapshot: .* has 2 files of 2 bytes"):
             run.take_snapshot(folder)
     with pytest.raises(InvalidInput, match="is neither a file nor a folder"):

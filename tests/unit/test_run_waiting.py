@@ -9,8 +9,8 @@ import pytest
 from runherald.api import LogLineView, RunView
 from runherald.errors import RunFailed
 from runherald.events import ErrorEnvelope, RootError
-from runherald.producers.client import ApiClient
-from runherald.producers.waiting import LineFollower, wait_until_done
+from runherald.producers.server.client import ApiClient
+from runherald.producers.server.waiting import LineFollower, wait_until_done
 from tests.unit.canned_api import CannedApi, canned_api
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from runherald import Experiment, Workspace
 from runherald.errors import InvalidInput
-from runherald.producers.journal_folder import journal_folders
+from runherald.producers.journal.folder import journal_folders
 from runherald.status import Status
 from tests.contract.test_transport import LoopbackServer
 from tests.integration.test_sdk_process import last_status, values

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from runherald.events import AmlRunEvent, AmlRunMetricEvent, Event, event_id
 from runherald.limits import DEFAULT_LIMITS
-from runherald.producers.batching import MAX_POINTS, records_of, to_events
-from runherald.producers.entries import Entry, Logged, Point, Said, Text, decode_entry, encode_entry, said
-from runherald.producers.journal_folder import JournalHead
+from runherald.producers.journal.entries import Entry, Logged, Point, Said, Text, decode_entry, encode_entry, said
+from runherald.producers.journal.folder import JournalHead
+from runherald.producers.shipping.batching import MAX_POINTS, records_of, to_events
 from runherald.validation import check_event
 from runherald.wire import decode_cloud_event, encode_batch, split_batch
 

@@ -12,7 +12,7 @@ import pytest
 
 from runherald import Experiment, Workspace
 from runherald.errors import Unreachable
-from runherald.producers.client import ApiClient
+from runherald.producers.server.client import ApiClient
 from runherald.records import Position
 
 

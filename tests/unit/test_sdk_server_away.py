@@ -60,14 +60,14 @@ def test_the_thread_that_sends_imports_nothing_lest_a_fork_leave_half_of_it_to_a
 
 
 def test_kafka_is_imported_before_the_thread_that_sends_needs_it() -> None:
-    script = "import sys\nfrom runherald.producers.kafka_transport import KafkaTransport\nKafkaTransport('kafka://h:1')\nsys.modules['kafka.producer']"
+    script = "import sys\nfrom runherald.producers.shipping.kafka_transport import KafkaTransport\nKafkaTransport('kafka://h:1')\nsys.modules['kafka.producer']"
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
 
 
 def test_what_a_request_needs_is_imported_before_a_thread_could_be_forked_away_from_it() -> None:
     script = (
         "import sys\n"
-        "from runherald.producers.connection import Connection\n"
+        "from runherald.producers.server.connection import Connection\n"
         "Connection('http://localhost:1', '')\n"
         "assert {'http.client', 'encodings.idna'} <= set(sys.modules)\n"
     )

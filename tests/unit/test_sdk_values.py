@@ -13,7 +13,7 @@ import pytest
 from runherald.api import MetricSeries
 from runherald.errors import InvalidInput
 from runherald.producers import values
-from runherald.producers.logged import metrics_of
+from runherald.producers.server.logged import metrics_of
 
 
 class Tensor:

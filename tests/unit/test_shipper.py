@@ -12,13 +12,13 @@ import pytest
 from runherald.api import Rejected
 from runherald.errors import RunheraldError, Unreachable
 from runherald.events import AmlRunEvent, AmlRunHeartbeatEvent, AmlRunMetricEvent, Event
-from runherald.producers.journal import Journal
-from runherald.producers.journal_folder import JournalHead, journal_folders
+from runherald.producers.journal.folder import JournalHead, journal_folders
+from runherald.producers.journal.journal import Journal
 from runherald.producers.recorder import Recorder
-from runherald.producers.send_queue import SendQueue
-from runherald.producers.shipper import BACKOFF_CAP_SECONDS, LINGER_SECONDS, Shipper
-from runherald.producers.sync import sync
-from runherald.producers.transport import Sent
+from runherald.producers.shipping.send_queue import SendQueue
+from runherald.producers.shipping.shipper import BACKOFF_CAP_SECONDS, LINGER_SECONDS, Shipper
+from runherald.producers.shipping.sync import sync
+from runherald.producers.shipping.transport import Sent
 from runherald.records import Position
 
 

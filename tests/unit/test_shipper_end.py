@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 
 from runherald.events import AmlRunEvent, Event
-from runherald.producers.journal_folder import JournalFolder, JournalHead
+from runherald.producers.journal.folder import JournalFolder, JournalHead
 from runherald.producers.recorder import Recorder
-from runherald.producers.shipper import HELD_UP_SECONDS
-from runherald.producers.sync import sync
-from runherald.producers.transport import Sent
+from runherald.producers.shipping.shipper import HELD_UP_SECONDS
+from runherald.producers.shipping.sync import sync
+from runherald.producers.shipping.transport import Sent
 from runherald.validation import check_event
 from tests.unit.test_shipper import Bench, ScriptedTransport, metric
 

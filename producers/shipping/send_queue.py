@@ -9,11 +9,11 @@ import msgspec
 
 from runherald.api import Rejected
 from runherald.events import Event
-from runherald.producers.batching import MAX_POINTS, Unreadable, to_events
-from runherald.producers.journal import Journal
-from runherald.producers.journal_folder import JournalFolder, JournalHead
-from runherald.producers.journal_reader import DamagedStretch, JournalReader
-from runherald.producers.owner_lock import OwnerLock
+from runherald.producers.journal.folder import JournalFolder, JournalHead
+from runherald.producers.journal.journal import Journal
+from runherald.producers.journal.owner_lock import OwnerLock
+from runherald.producers.journal.reader import DamagedStretch, JournalReader
+from runherald.producers.shipping.batching import MAX_POINTS, Unreadable, to_events
 from runherald.wire import encode_batch
 
 _log = logging.getLogger("runherald.shipper")

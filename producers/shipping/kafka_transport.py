@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from runherald.api import Rejected, latest
 from runherald.errors import InvalidInput, RunheraldError, Unreachable
 from runherald.events import Event
-from runherald.producers.transport import Sent
+from runherald.producers.shipping.transport import Sent
 from runherald.records import Outgoing, Position
 from runherald.wire import to_outgoing
 

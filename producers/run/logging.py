@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import SupportsIndex
 
-from .run_identity import RunIdentity
+from .identity import RunIdentity
 
 
 class RunLogging(RunIdentity):

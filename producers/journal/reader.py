@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from runherald.producers.frames import MAX_PAYLOAD, Damage, Frame, scan
-from runherald.producers.journal_folder import JournalFolder
+from runherald.producers.journal.folder import JournalFolder
+from runherald.producers.journal.frames import MAX_PAYLOAD, Damage, Frame, scan
 
 CHUNK = 128 * 1024
 MOST_EARLY = 100_000

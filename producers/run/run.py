@@ -1,7 +1,7 @@
 """A run, as azureml-core's `Run`: names, parameters and behaviour are its own, so that a script needs one changed import.
 
-`Run` is one class in five parts: what it is (`run_identity`), what it logs (`run_logging`), how it ends (`run_ending`), what is read back
-(`run_reading`), its files (`run_files`); here, how to come by one, and its family. Members marked "ours" are not in azureml-core;
+`Run` is one class in five parts: what it is (`identity`), what it logs (`logging`), how it ends (`ending`), what is read back
+(`reading`), its files (`files`); here, how to come by one, and its family. Members marked "ours" are not in azureml-core;
 `docs/sdk-members.md` says of each that is what it does here.
 """
 
@@ -16,19 +16,19 @@ from runherald.api import RunView
 from runherald.errors import InvalidInput, Unreachable
 from runherald.events import RunHeader
 from runherald.producers import arguments
-from runherald.producers.journal_headers import header_in_journal
-from runherald.producers.run_views import Matching, Wanted, details_of, matching, view_of
+from runherald.producers.journal.headers import header_in_journal
+from runherald.producers.server.run_views import Matching, Wanted, details_of, matching, view_of
 
 from .azure_only import AzureOnly
-from .run_ending import RunEnding
-from .run_files import RunFiles
-from .run_identity import RunIdentity
-from .run_logging import RunLogging
-from .run_reading import RunReading
+from .ending import RunEnding
+from .files import RunFiles
+from .identity import RunIdentity
+from .logging import RunLogging
+from .reading import RunReading
 
 if TYPE_CHECKING:
-    from .experiment import Experiment
-    from .workspace import Workspace
+    from ..experiment import Experiment
+    from ..workspace import Workspace
 
 MAX_CHILDREN_AT_ONCE = 100
 CHILD_NUMBER_TAG = "azureml.batch_child_number"
@@ -103,7 +103,7 @@ class Run(RunLogging, RunEnding, RunReading, RunFiles, AzureOnly):
         Raises:
             InvalidInput: `compute` has no name, or the status is another one.
         """
-        from .workspace import Workspace
+        from ..workspace import Workspace
 
         name = compute if isinstance(compute, str) else getattr(compute, "name", None)
         if not isinstance(name, str) or not name:

@@ -15,9 +15,9 @@ def header_in_journal(home: Path, run_id: str) -> RunHeader | None:
     """Return what a run was begun with, as it stands in a journal; None where none has it."""
     # Loaded here: a process that imports a script to work for it needs none of it.
     from runherald.events import AmlRunEvent
-    from runherald.producers.entries import Said, decode_entry, payload_of
-    from runherald.producers.journal_folder import JournalFolder
-    from runherald.producers.journal_reader import JournalReader
+    from runherald.producers.journal.entries import Said, decode_entry, payload_of
+    from runherald.producers.journal.folder import JournalFolder
+    from runherald.producers.journal.reader import JournalReader
 
     for path in (home / "journals").glob(f"{run_id[:100]}~*"):
         folder = JournalFolder(path)

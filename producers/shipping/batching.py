@@ -14,8 +14,8 @@ from msgspec.structs import replace
 from runherald.clock import from_micros, to_micros
 from runherald.errors import InvalidEvent
 from runherald.events import AmlRunMetricEvent, Data, Event, MetricObject, TextPoint, new_event
-from runherald.producers.entries import Entry, Logged, Point, Said, Text, decode_entry, payload_of
-from runherald.producers.journal_folder import JournalHead
+from runherald.producers.journal.entries import Entry, Logged, Point, Said, Text, decode_entry, payload_of
+from runherald.producers.journal.folder import JournalHead
 from runherald.producers.values import Nonfinite, nonfinite_name
 
 MAX_POINTS = 1_000

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runherald.producers.transport import Transport
+from runherald.producers.shipping.transport import Transport
 
 
 def open_transport(*, url: str, token: str = "", log: str = "") -> Transport:
@@ -12,12 +12,12 @@ def open_transport(*, url: str, token: str = "", log: str = "") -> Transport:
         InvalidInput: an address is malformed.
     """
     if log.startswith("kafka://"):
-        from runherald.producers.cancel_watch import CancelWatch
-        from runherald.producers.client import ApiClient
-        from runherald.producers.kafka_transport import KafkaTransport
+        from runherald.producers.server.client import ApiClient
+        from runherald.producers.shipping.cancel_watch import CancelWatch
+        from runherald.producers.shipping.kafka_transport import KafkaTransport
 
         return CancelWatch(KafkaTransport(log), ApiClient(url, token, timeout_seconds=5.0))
-    from runherald.producers.http_transport import HttpTransport
+    from runherald.producers.shipping.http_transport import HttpTransport
 
     return HttpTransport(url, token)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from typing import Self
 
-from runherald.producers.failure import Failure, failure_of, failure_of_exception, is_success
 from runherald.producers.origin import host_evidence
+from runherald.producers.run.failure import Failure, failure_of, failure_of_exception, is_success
 from runherald.status import Cause, Status
 
-from .run_identity import RunIdentity
+from .identity import RunIdentity
 
 END_SECONDS = 10.0
 """How long the end of a run waits for its last events to be sent, so that short scripts deliver."""

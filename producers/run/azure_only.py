@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from runherald.producers.errors import Unsupported
 
-from .run_identity import RunIdentity
+from .identity import RunIdentity
 
 
 class AzureOnly(RunIdentity):

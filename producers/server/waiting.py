@@ -10,7 +10,7 @@ from runherald.errors import RunFailed
 from runherald.status import TERMINAL, Status
 
 if TYPE_CHECKING:
-    from runherald.producers.client import ApiClient
+    from runherald.producers.server.client import ApiClient
 
 FIRST_SECONDS = 0.25
 LAST_SECONDS = 5.0

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from runherald.errors import InvalidInput, RunheraldError
 from runherald.events import Event
-from runherald.producers.batching import MAX_POINTS
-from runherald.producers.journal_folder import journal_folders
-from runherald.producers.send_queue import SendQueue, share
-from runherald.producers.transport import Sent, Transport
+from runherald.producers.journal.folder import journal_folders
+from runherald.producers.shipping.batching import MAX_POINTS
+from runherald.producers.shipping.send_queue import SendQueue, share
+from runherald.producers.shipping.transport import Sent, Transport
 from runherald.records import Position
 
 LINGER_SECONDS = 0.2

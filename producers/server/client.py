@@ -30,8 +30,8 @@ from runherald.api import (
     latest,
 )
 from runherald.errors import InvalidInput, RunheraldError, Unreachable
-from runherald.producers.connection import Answer, Connection
 from runherald.producers.errors import NotFound, Unauthorized
+from runherald.producers.server.connection import Answer, Connection
 from runherald.records import Position
 
 T = TypeVar("T")

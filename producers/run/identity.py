@@ -12,12 +12,12 @@ from runherald.api import RunView
 from runherald.errors import InvalidInput, Unreachable
 from runherald.limits import DEFAULT_LIMITS
 from runherald.producers import arguments
-from runherald.producers.health import Health
-from runherald.producers.journal_headers import header_in_journal
-from runherald.producers.run_writer import RunWriter
+from runherald.producers.journal.headers import header_in_journal
+from runherald.producers.run.health import Health
+from runherald.producers.run.writer import RunWriter
 
 if TYPE_CHECKING:
-    from .experiment import Experiment
+    from ..experiment import Experiment
 
 
 class RunIdentity:
@@ -70,7 +70,7 @@ class RunIdentity:
 
         A run that was begun earlier and is sent later, from a machine that was away, moves those after it.
         """
-        from runherald.producers.sql_questions import run_number  # what logs asks nothing
+        from runherald.producers.server.sql_questions import run_number  # what logs asks nothing
 
         created = self._known().created_time or self._fresh().created_time
         if created is None:

@@ -12,7 +12,7 @@ from runherald.clock import to_micros
 from runherald.producers.experiment_record import EXPERIMENT_RECORD
 
 if TYPE_CHECKING:
-    from runherald.producers.client import ApiClient
+    from runherald.producers.server.client import ApiClient
 
 
 ROWS_AT_ONCE = 1_000

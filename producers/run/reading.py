@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from runherald.producers import arguments
-from runherald.producers.logged import metrics_of
-from runherald.producers.run_views import details_of
-from runherald.producers.waiting import wait_until_done
+from runherald.producers.server.logged import metrics_of
+from runherald.producers.server.run_views import details_of
+from runherald.producers.server.waiting import wait_until_done
 from runherald.status import Status
 
-from .run_identity import RunIdentity
+from .identity import RunIdentity
 
 _NAMED_LINES = 1_000
 """Of how many of the last lines `get_details` names the files."""
@@ -51,7 +51,7 @@ class RunReading(RunIdentity):
         Raises:
             OSError: they cannot be written.
         """
-        from runherald.producers.file_names import place_below  # with the first file
+        from runherald.producers.files.names import place_below  # with the first file
 
         folder = Path(self._id if destination is None else destination)
         written = []

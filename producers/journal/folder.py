@@ -20,7 +20,7 @@ import msgspec
 from msgspec import Struct
 
 from runherald.errors import InvalidInput
-from runherald.producers.owner_lock import OwnerLock
+from runherald.producers.journal.owner_lock import OwnerLock
 
 _SEGMENT = ".seg"
 

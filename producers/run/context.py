@@ -19,13 +19,13 @@ from uuid import uuid4
 
 from runherald.limits import DEFAULT_LIMITS
 from runherald.producers.errors import NoSubmittedRun
-from runherald.producers.failure import Failure, failure_of_exception
+from runherald.producers.run.failure import Failure, failure_of_exception
 from runherald.producers.texts import cut
 from runherald.status import Cause, Status
 
-from .experiment import Experiment
+from ..experiment import Experiment
+from ..workspace import Workspace
 from .run import Run
-from .workspace import Workspace
 
 if TYPE_CHECKING:
     from typing import SupportsIndex

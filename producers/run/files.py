@@ -16,11 +16,11 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 from runherald.errors import InvalidInput
 from runherald.producers.errors import NotFound, Unsupported
 
-from .run_identity import RunIdentity
+from .identity import RunIdentity
 
 if TYPE_CHECKING:
-    from runherald.producers.file_store import StoredFile
-    from runherald.producers.sql_questions import OutputRow
+    from runherald.producers.files.store import StoredFile
+    from runherald.producers.server.sql_questions import OutputRow
 
 SNAPSHOT_PROPERTY = "ContentSnapshotId"
 
@@ -117,7 +117,7 @@ class RunFiles(RunIdentity):
         `append_prefix`: keep the prefix in the paths. Raises what `download_file` does, and InvalidInput where the paths are not as many as
         the files.
         """
-        from runherald.producers.file_names import place_below
+        from runherald.producers.files.names import place_below
 
         del batch_size, timeout_seconds  # azureml-core's: copying takes as long as it takes
         start = prefix or ""
@@ -140,7 +140,7 @@ class RunFiles(RunIdentity):
             InvalidInput: the run has a snapshot, there is no such path, or it has more than 2,000 files or 300 MB.
             Unsupported: the folder has such a file, and the package pathspec is not installed.
         """
-        from runherald.producers.snapshot import snapshot
+        from runherald.producers.files.snapshot import snapshot
 
         what = f"run {self._id}: take_snapshot"
         if self._writer.properties.get(SNAPSHOT_PROPERTY):
@@ -173,12 +173,12 @@ class RunFiles(RunIdentity):
         return str(target)
 
     def _outputs(self) -> list[OutputRow]:
-        from runherald.producers.sql_questions import outputs
+        from runherald.producers.server.sql_questions import outputs
 
         return list(outputs(self._session.reader(), self._id))
 
     def _named(self, name: str, datastore_name: str | None) -> str:
-        from runherald.producers.file_names import file_name
+        from runherald.producers.files.names import file_name
 
         if datastore_name is not None:
             raise Unsupported(f"run {self._id}: datastore_name: there are no datastores; leave it out, or pass files= to Workspace")
@@ -203,7 +203,7 @@ class RunFiles(RunIdentity):
         return kept
 
     def _fetch(self, row: OutputRow, target: Path) -> None:
-        from runherald.producers.file_store import fetch
+        from runherald.producers.files.store import fetch
 
         fetch(self._experiment.workspace.files, self._id, row.path, row.uri, row.sha256, target)
 

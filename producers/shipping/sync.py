@@ -8,9 +8,9 @@ from pathlib import Path
 from msgspec import Struct
 
 from runherald.errors import InvalidInput, RunheraldError
-from runherald.producers.journal_folder import JournalFolder, journal_folders
-from runherald.producers.send_queue import SendQueue
-from runherald.producers.transport import Transport
+from runherald.producers.journal.folder import JournalFolder, journal_folders
+from runherald.producers.shipping.send_queue import SendQueue
+from runherald.producers.shipping.transport import Transport
 
 
 class JournalSynced(Struct, frozen=True, kw_only=True):

@@ -10,12 +10,12 @@ from runherald.errors import InvalidInput
 from runherald.events import Actor, AmlRunEvent, AmlRunOutputEvent, AmlRunStatusChangedEvent, Data, ErrorEnvelope, Evidence, RunHeader
 from runherald.limits import DEFAULT_LIMITS
 from runherald.producers import arguments, values
-from runherald.producers.health import Health
+from runherald.producers.run.health import Health
 from runherald.status import Cause, Status
 
 if TYPE_CHECKING:
-    from runherald.producers.chart_schemas import ChartKind
     from runherald.producers.recorder import Recorder
+    from runherald.producers.run.chart_schemas import ChartKind
     from runherald.producers.session import Session
 
 _log = logging.getLogger("runherald.run")
@@ -84,7 +84,7 @@ class RunWriter:
 
     def log_chart(self, kind: ChartKind, name: str, value: object, description: str | None) -> None:
         """Record a chart: a dictionary or JSON in one of Azure's schemas."""
-        from runherald.producers.chart_schemas import chart  # with the first one
+        from runherald.producers.run.chart_schemas import chart  # with the first one
 
         name = arguments.metric_name(self._run, name)
         description = arguments.description(self._what(name), description)

@@ -16,7 +16,7 @@ from msgspec import Struct
 from runherald.errors import InvalidInput
 from runherald.events import AmlRunOutputEvent
 from runherald.producers.errors import NotFound
-from runherald.producers.file_names import place_below
+from runherald.producers.files.names import place_below
 
 _CHUNK = 1 << 20
 

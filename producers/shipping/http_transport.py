@@ -11,9 +11,9 @@ from runherald.api import API, ApiErrorAnswer, Intake, Rejected, latest
 from runherald.errors import InvalidInput, RunheraldError
 from runherald.events import Event
 from runherald.limits import DEFAULT_LIMITS
-from runherald.producers.client import UNREADABLE, error_of
-from runherald.producers.connection import Answer, Connection
-from runherald.producers.transport import Sent
+from runherald.producers.server.client import UNREADABLE, error_of
+from runherald.producers.server.connection import Answer, Connection
+from runherald.producers.shipping.transport import Sent
 from runherald.wire import CONTENT_TYPE, encode_batch
 
 MAX_BODY = DEFAULT_LIMITS.event_bytes

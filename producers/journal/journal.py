@@ -11,9 +11,9 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-from runherald.producers.frames import Frame, frame, scan
-from runherald.producers.journal_folder import JournalFolder, JournalHead
-from runherald.producers.owner_lock import OwnerLock
+from runherald.producers.journal.folder import JournalFolder, JournalHead
+from runherald.producers.journal.frames import Frame, frame, scan
+from runherald.producers.journal.owner_lock import OwnerLock
 
 SEGMENT_BYTES = 8 * 1024 * 1024
 BACKLOG_BYTES = 32 * 1024 * 1024

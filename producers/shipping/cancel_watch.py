@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 
 from runherald.errors import RunheraldError
 from runherald.events import Event
-from runherald.producers.client import ApiClient
-from runherald.producers.transport import Sent, Transport
+from runherald.producers.server.client import ApiClient
+from runherald.producers.shipping.transport import Sent, Transport
 from runherald.status import Status
 
 ASK_SECONDS = 5.0

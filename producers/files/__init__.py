@@ -1,0 +1,1 @@
+"""The files of a run: their names, where they lie, snapshots of code."""

@@ -1,0 +1,1 @@
+"""The way from journals to a server or to Kafka."""
