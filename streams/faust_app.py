@@ -21,6 +21,10 @@ from runherald.streams.fill import Fill
 SESSION_SECONDS = 15.0
 """A worker that is not heard of for so long loses its partitions."""
 
+METADATA_SECONDS = 5.0
+"""How old what is known of the topics' partitions may be. A broker that has just started answers without topics for a moment; a leader of
+the group that shares out what it knows then leaves every member without partitions until it asks again, which aiokafka does after five
+minutes if nobody says otherwise."""
 
 PARTITION_FETCH_BYTES = 1024 * 1024
 """What is fetched of a partition ahead of the queue, as it came over the wire: compressed, and at least one batch."""
@@ -68,6 +72,7 @@ def make_app(group: str, servers: Sequence[str], datadir: Path, *, session_secon
         consumer_max_fetch_size=PARTITION_FETCH_BYTES,
         stream_publish_on_commit=False,
         consumer_auto_offset_reset="earliest",
+        consumer_metadata_max_age_ms=int(METADATA_SECONDS * 1000),
         # Commits are made after each flush; the timer only repeats what was acknowledged.
         broker_commit_every=1_000_000,
         broker_commit_interval=2.0,

@@ -77,6 +77,31 @@ class Storing:
         print(f"{self.name}: {what}", flush=True)
 
 
+if script == "blind":  # as right after the start of a broker that does not know its topics yet
+    from aiokafka.cluster import ClusterMetadata
+    from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor as Assignor
+
+    see, update, share_out = ClusterMetadata.partitions_for_topic, ClusterMetadata.update_metadata, Assignor.assign
+    is_blind, has_assigned = True, False
+
+    def partitions_for_topic(cluster, name):
+        return None if is_blind else see(cluster, name)
+
+    def update_metadata(cluster, answer):
+        global is_blind
+        is_blind = is_blind and not has_assigned
+        return update(cluster, answer)
+
+    def assign(cluster, members):
+        global has_assigned
+        print("assigned what is blind" if is_blind else "assigned what is seen", flush=True)
+        has_assigned = True
+        return share_out(cluster, members)
+
+    ClusterMetadata.partitions_for_topic = partitions_for_topic
+    ClusterMetadata.update_metadata = update_metadata
+    Assignor.assign = staticmethod(assign)
+
 sys.exit(
     run_worker(
         url,
@@ -273,6 +298,13 @@ def test_a_worker_that_is_stuck_ends_itself_and_says_so(rig: Rig) -> None:
     assert worker.wait(40) == 1
     assert "event=stuck error=the processor has not returned for" in rig.said(worker)
     assert rig.committed() == {}
+
+
+def test_partitions_that_a_broker_did_not_know_of_at_first_are_taken_soon(rig: Rig) -> None:
+    rig.send()
+    worker = rig.start("blind")
+    rig.wait_for_all()
+    assert "assigned what is blind" in rig.said(worker)
 
 
 def test_processors_run_in_processes_of_their_own_and_one_that_ends_takes_the_others_along(rig: Rig) -> None:
