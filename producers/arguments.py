@@ -117,6 +117,18 @@ def tag_keys(what: str, given: object) -> tuple[str, ...]:
     return keys
 
 
+def file_name(what: str, name: object) -> str:
+    """Return the name of a file that lines are of.
+
+    Raises:
+        InvalidInput: it is no text, empty, or too long.
+    """
+    plain = _plain(f"{what}: the name of a file of lines", name)
+    if not plain:
+        raise InvalidInput(f"{what}: the name of a file of lines is empty; pass one such as 'logs/training.log'")
+    return bounded(f"{what}: the name of a file of lines", plain, DEFAULT_LIMITS.path)
+
+
 def bounded(what: str, text: str, length: int) -> str:
     """Return a text.
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from runherald.clock import micros_now
 from runherald.errors import InvalidInput
 from runherald.events import AmlRunHeartbeatEvent, Data
-from runherald.producers.journal.entries import Logged, Point, Text, encode_entry, said
+from runherald.producers.journal.entries import Lines, Logged, Point, Text, encode_entry, said
 from runherald.producers.journal.journal import Journal
 from runherald.producers.shipping.send_queue import SendQueue
 
@@ -44,6 +44,7 @@ class Recorder:
         self.closed = False
         self._lock = journal.lock
         self._steps = steps
+        self._lines: dict[str, int] = {}
         self._micros = micros
         self._last_time = 0
         self._heartbeat = AmlRunHeartbeatEvent(lease_seconds=lease_seconds, host=host, pid=pid)
@@ -84,6 +85,13 @@ class Recorder:
                 raise self._mixed(name)
             self._steps[name] = step + 1
             self._append(encode_entry(Logged(name, step, self._now(), kind, value, description)))
+
+    def log_lines(self, file: str, stream: str, texts: tuple[str, ...]) -> None:
+        """Record lines of a file, after those before."""
+        with self._lock:
+            number = self._lines.get(file, 0)
+            self._lines[file] = number + len(texts)
+            self._append(encode_entry(Lines(file, stream, number, self._now(), texts)))
 
     def say(self, data: Data) -> None:
         """Record an event, as of now."""

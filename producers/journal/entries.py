@@ -51,7 +51,17 @@ class Said(Struct, frozen=True, array_like=True, tag=3):
     payload: bytes
 
 
-Entry = Point | Text | Logged | Said
+class Lines(Struct, frozen=True, array_like=True, tag=4, gc=False):
+    """Lines of a console or file, which follow each other; `number` is that of the first within its file."""
+
+    file: str
+    stream: str
+    number: int
+    time: int
+    texts: tuple[str, ...]
+
+
+Entry = Point | Text | Logged | Said | Lines
 
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER: msgspec.msgpack.Decoder[Entry] = msgspec.msgpack.Decoder(Entry)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from runherald.errors import InvalidInput
@@ -11,6 +11,7 @@ from runherald.events import Actor, AmlRunEvent, AmlRunOutputEvent, AmlRunStatus
 from runherald.limits import DEFAULT_LIMITS
 from runherald.producers import arguments, values
 from runherald.producers.run.health import Health
+from runherald.producers.run.lines import Stream, fitting, packed
 from runherald.status import Cause, Status
 
 if TYPE_CHECKING:
@@ -90,6 +91,20 @@ class RunWriter:
         description = arguments.description(self._what(name), description)
         content = chart(self._what(name), kind, value)
         self._for_metrics().log_object(name, kind, content, description)
+
+    def log_lines(self, file: str, lines: Iterable[str], stream: Stream = "file") -> None:
+        """Record lines of a console or file, as many as there are; they stand in the journal when this returns.
+
+        They go to history in batches, numbered from 0 within their file. Line breaks at the end are left out, those within a text make
+        several lines of it; NUL and halves of surrogate pairs are replaced, and a line beyond 16,384 characters is cut.
+
+        Raises:
+            InvalidInput: the file's name is empty, too long or no text, or the run has ended.
+        """
+        recorder = self._for_metrics()
+        file = arguments.file_name(self._run, file)
+        for texts in packed(fitting(lines)):
+            recorder.log_lines(file, stream, texts)
 
     def check_open(self) -> None:
         """Raise `InvalidInput` if the run has ended."""

@@ -1,4 +1,5 @@
-"""Turns records of a journal into events: what was said stays alone, points that follow each other become one columnar event."""
+"""Turns records of a journal into events: what was said stays alone; points that follow each other become one columnar event, lines of a
+file one event of lines."""
 
 from __future__ import annotations
 
@@ -13,12 +14,13 @@ from msgspec.structs import replace
 
 from runherald.clock import from_micros, to_micros
 from runherald.errors import InvalidEvent
-from runherald.events import AmlRunMetricEvent, Data, Event, MetricObject, TextPoint, new_event
-from runherald.producers.journal.entries import Entry, Logged, Point, Said, Text, decode_entry, payload_of
+from runherald.events import AmlRunLogEvent, AmlRunMetricEvent, Data, Event, LogLine, MetricObject, TextPoint, new_event
+from runherald.producers.journal.entries import Entry, Lines, Logged, Point, Said, Text, decode_entry, payload_of
 from runherald.producers.journal.folder import JournalHead
 from runherald.producers.values import Nonfinite, nonfinite_name
 
 MAX_POINTS = 1_000
+"""Of points, or of lines, in one event."""
 MAX_BYTES = 150_000
 """Of a batch's records in the journal: as JSON they stay below what one message may hold, whatever the text."""
 
@@ -49,7 +51,7 @@ def to_events(
     """
     batched = Batched([], [])
     open_batch: list[tuple[int, Entry]] = []
-    size = 0
+    points = size = 0
     for ordinal, payload in records:
         try:
             entry = _sendable(decode_entry(payload))
@@ -58,14 +60,15 @@ def to_events(
             _close(batched, open_batch, head)
             batched.unreadable.append(Unreadable(ordinal, str(error)))
             continue
-        follows = not open_batch or open_batch[-1][0] + 1 == ordinal
-        if alone is not None or not follows or len(open_batch) >= max_points or size + len(payload) > max_bytes:
+        follows = not open_batch or (open_batch[-1][0] + 1 == ordinal and _kind(open_batch[-1][1]) == _kind(entry))
+        if alone is not None or not follows or points + _count(entry) > max_points or size + len(payload) > max_bytes:
             _close(batched, open_batch, head)
-            size = 0
+            points = size = 0
         if alone is not None:
             batched.events.append(alone)
         else:
             open_batch.append((ordinal, entry))
+            points += _count(entry)
             size += len(payload)
     _close(batched, open_batch, head)
     return batched
@@ -73,7 +76,7 @@ def to_events(
 
 def records_of(event: Event) -> int:
     """Return how many records of the journal an event covers."""
-    return event.data.records if isinstance(event.data, AmlRunMetricEvent) else 1
+    return event.data.records if isinstance(event.data, (AmlRunMetricEvent, AmlRunLogEvent)) else 1
 
 
 def _sendable(entry: Entry) -> Entry:
@@ -92,12 +95,34 @@ def _sendable(entry: Entry) -> Entry:
         raise InvalidEvent("journal", "a record's value cannot be written as JSON") from None
 
 
+def _kind(entry: Entry) -> tuple[str, str] | None:
+    """Return what only entries of the same may stand in one event: a file and stream, or None for what metrics are made of."""
+    return (entry.file, entry.stream) if isinstance(entry, Lines) else None
+
+
+def _count(entry: Entry) -> int:
+    return len(entry.texts) if isinstance(entry, Lines) else 1
+
+
 def _close(batched: Batched, entries: list[tuple[int, Entry]], head: JournalHead) -> None:
     if entries:
         first, _ = entries[0]
         _, last = entries[-1]
-        batched.events.append(_event(head, first, last.time, _columns([entry for _, entry in entries])))
+        lines = [entry for _, entry in entries if isinstance(entry, Lines)]
+        data = _lines(lines) if lines else _columns([entry for _, entry in entries])
+        batched.events.append(_event(head, first, last.time, data))
         entries.clear()
+
+
+def _lines(entries: Sequence[Lines]) -> AmlRunLogEvent:
+    return AmlRunLogEvent(
+        records=len(entries),
+        file=entries[0].file,
+        stream=cast(Literal["stdout"], entries[0].stream),
+        lines=tuple(
+            LogLine(number=entry.number + at, time=entry.time, text=text) for entry in entries for at, text in enumerate(entry.texts)
+        ),
+    )
 
 
 def _columns(entries: Sequence[Entry]) -> AmlRunMetricEvent:
@@ -124,8 +149,8 @@ def _columns(entries: Sequence[Entry]) -> AmlRunMetricEvent:
                 texts.append(TextPoint(name=name, step=step, time=time, text=text))
             case Logged(name, step, time, kind, logged):
                 objects.append(MetricObject(name=name, kind=cast(Literal["row"], kind), step=step, time=time, value=logged))
-            case Said():
-                raise AssertionError("what was said is an event of its own")
+            case Said() | Lines():
+                raise AssertionError("these are events of their own")
         if entry.description:
             descriptions[entry.name] = entry.description
     return AmlRunMetricEvent(

@@ -41,7 +41,7 @@ from runherald.dead_letters import (
     replay_record,
 )
 from runherald.events import AmlRunHeartbeatEvent, AmlRunStatusChangedEvent, Event, PathStep, Unknown, new_event
-from runherald.producers.journal.entries import Entry, Logged, Point, Said, Text, decode_entry, encode_entry
+from runherald.producers.journal.entries import Entry, Lines, Logged, Point, Said, Text, decode_entry, encode_entry
 from runherald.producers.journal.folder import JournalHead
 from runherald.records import Outgoing, Record, TopicPartition
 from runherald.sinks.state_text import decode_state, encode_state
@@ -60,7 +60,7 @@ KINDS: tuple[type[Struct], ...] = (
     *(AlertDecided, NoticeAttempted, NoticeAccepted, NoticeRefused, Notice),
     *(Replayed, Stopped, WentOn),
     *(RunState, JournalHead, WatchedLag),
-    *(Point, Text, Logged, Said),
+    *(Point, Text, Logged, Said, Lines),
 )
 """The data of these formats; what they are made of is part of the snapshot."""
 
@@ -224,6 +224,9 @@ ENTRIES: dict[str, Entry] = {
     "said": Said("AmlRunHeartbeatEvent", MICROS, b'{"leaseSeconds":60.0}'),
 }
 
+LINES = Lines("logs/python.log", "file", 7, MICROS, ("epoch 1 ✓", ""))
+"""An entry that the sample journal is older than."""
+
 TELLING = Telling(
     kind="begun",
     incident=Incident("i-1", TIME, (Symptom("log", 70.0),)),
@@ -289,5 +292,6 @@ SAMPLES: dict[str, Sample] = {
         JournalHead(workspace="default", run_id="digits_1", producer="host-1", destination="http://here:1")
     ),
     **{f"journal-entry-{name}-1.msgpack": Sample(entry, encode_entry(entry), decode_entry) for name, entry in ENTRIES.items()},
+    "journal-entry-lines-1.msgpack": Sample(LINES, encode_entry(LINES), decode_entry),
 }
 """By the names of their files."""
