@@ -1,0 +1,1 @@
+"""Jobs: a program that is run for a run, and what is kept of it."""
