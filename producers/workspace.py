@@ -32,10 +32,12 @@ class Workspace:
         url: of the server; RUNHERALD_URL when not given.
         token: that the server asks for; RUNHERALD_TOKEN when not given.
         log: `kafka://host:port,…` to write to Kafka directly; RUNHERALD_LOG when not given.
-        files: the folder that keeps the files of runs; `files` below RUNHERALD_HOME when not given.
+        files: where the files of runs are kept: a folder, or an address such as `s3://bucket/runs` (docs/files.md). RUNHERALD_FILES when
+            not given, and without that `files` below RUNHERALD_HOME.
 
     Raises:
         InvalidInput: the name or an address cannot be taken, or a setting is wrong.
+        Unsupported: a package that `files` needs is not installed.
     """
 
     def __init__(
@@ -65,7 +67,7 @@ class Workspace:
         self._lease_seconds = settings.lease_seconds
         to_kafka = settings.log if settings.log.startswith("kafka://") else ""
         home = settings.home.expanduser().absolute()
-        self._files = home / "files" if files is None else _folder(files)
+        self._files = str(home / "files") if not (files or settings.files) else _checked(files or settings.files)
         self._session = session_for(Destination(settings.url, settings.token, to_kafka, home))
 
     @staticmethod
@@ -130,9 +132,9 @@ class Workspace:
     @property
     def files(self) -> FileStore:
         """What keeps the files of runs (ours)."""
-        from runherald.producers.files.store import FileStore  # with the first file
+        from runherald.producers.files.address import store_at  # with the first file
 
-        return FileStore(self._files)
+        return store_at(self._files)
 
     @property
     def experiments(self) -> dict[str, Experiment]:
@@ -154,13 +156,10 @@ class Workspace:
         return f"Workspace(Name: {self._name}, Url: {self._session.client.url})"
 
 
-def _folder(files: str | os.PathLike[str]) -> Path:
-    plain = os.fspath(files)
-    if "://" in plain:
-        raise InvalidInput(
-            f"files: is an address ({plain.partition('://')[0]}://…); only folders of this machine are taken yet: pass a path"
-        )
-    return Path(plain).expanduser().absolute()
+def _checked(files: str | os.PathLike[str]) -> str:
+    from runherald.producers.files.address import checked_address  # where files go elsewhere than usual
+
+    return checked_address(files)
 
 
 def _find_config(path: Path | None) -> Path | None:

@@ -32,7 +32,7 @@ _NEAR = 0.85
 """How alike a variable and a setting must be for the variable to be taken as a slip: other programs use the prefix as well."""
 
 _SHOWN_AS_SET = frozenset({"token"})
-_HOLD_PASSWORDS = frozenset({"url", "history", "query_history", "public_url", "mail.smtp"})
+_HOLD_PASSWORDS = frozenset({"url", "files", "history", "query_history", "public_url", "mail.smtp"})
 
 
 class Mail(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -77,6 +77,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         url: of the server, for the SDK and the CLI.
         token: that the server asks for, and that the SDK and the CLI send.
         home: the folder of the journals.
+        files: where the files of runs are kept, a folder or an address for fsspec; empty for `files` below `home`.
         data: the folder of the embedded log and history.
         host: the address that the server listens on.
         port: the port that it listens on; 0 takes a free one.
@@ -93,6 +94,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     url: str = DEFAULT_URL
     token: str = ""
     home: Path = Path("~/.runherald")
+    files: str = ""
     data: Path = Path("runherald-data")
     host: str = "127.0.0.1"
     port: int = 7460
@@ -237,6 +239,8 @@ def _convert(key: str, given: _Given) -> Any:
         raise SettingsError(f"{given.origin}: is {_kind(given.value)}; write {_EXPECTED[kind]}") from None
     if kind is Path:
         value = _place(value, given)
+    elif key == "files" and "://" not in value and value:
+        value = str(_place(Path(value), given))
     elif kind == tuple[Path, ...]:
         value = tuple(_place(path, given) for path in value)
     check = CHECKS.get(key)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from runherald.errors import InvalidInput
-from runherald.limits import DEFAULT_LIMITS
+from runherald.limits import DEFAULT_LIMITS, Limits
 from runherald.producers.arguments import bounded
 
 
-def file_name(what: str, name: object) -> str:
+def file_name(what: str, name: object, limits: Limits = DEFAULT_LIMITS) -> str:
     """Return the name that a file of a run gets; `\\` counts as `/`, and `./` before it is left out.
 
     Raises:
@@ -17,7 +17,7 @@ def file_name(what: str, name: object) -> str:
     """
     if not isinstance(name, str):
         raise InvalidInput(f"{what}: a file's name is a {type(name).__name__}; pass a text")
-    plain = bounded(f"{what}: a file's name", str.__str__(name), DEFAULT_LIMITS.path)
+    plain = bounded(f"{what}: a file's name", str.__str__(name), limits.path)
     if not plain.isprintable():
         raise InvalidInput(f"{what}: a file's name holds a character that cannot be printed; take it out")
     parts = PurePosixPath(plain.replace("\\", "/"))
@@ -32,10 +32,19 @@ def place_below(folder: Path, name: str) -> Path:
     Raises:
         InvalidInput: it would.
     """
+    return folder.joinpath(*parts_below(str(folder), name).parts)
+
+
+def parts_below(place: str, name: str) -> PurePosixPath:
+    """Return the name of a file of a run, whoever gave it, as a path that stays below a place.
+
+    Raises:
+        InvalidInput: it would lead out of it.
+    """
     parts = PurePosixPath(name.replace("\\", "/"))
     if not _stays_below(parts):
-        raise InvalidInput(f"a file of the run is named {name[:80]!r}, which leads out of {folder}; read it from the server instead")
-    return folder.joinpath(*parts.parts)
+        raise InvalidInput(f"a file of the run is named {name[:80]!r}, which leads out of {place}; read it from the server instead")
+    return parts
 
 
 def _stays_below(parts: PurePosixPath) -> bool:

@@ -59,7 +59,7 @@ def _kept(what: str, folder: Path) -> dict[str, Path]:
     try:
         from pathspec import GitIgnoreSpec
     except ImportError:
-        raise Unsupported(f"{what}: {patterns}: cannot be followed without the package pathspec; `pip install pathspec`") from None
+        raise Unsupported(f"{what}: {patterns}: cannot be followed without the package pathspec; `pip install 'runherald[files]'`") from None
     ignored = GitIgnoreSpec.from_lines(patterns.read_text(encoding="utf-8").splitlines())
     return {name: file for name, file in files.items() if not ignored.match_file(name)}
 

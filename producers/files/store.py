@@ -1,12 +1,11 @@
-"""Where the files of runs lie: a folder, of which each run has one of its own."""
+"""Where the files of runs lie: each run has a place of its own, and in it each name is written once."""
 
 from __future__ import annotations
 
 import hashlib
 import mimetypes
-import os
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 from uuid import uuid4
@@ -16,7 +15,6 @@ from msgspec import Struct
 from runherald.errors import InvalidInput
 from runherald.events import AmlRunOutputEvent
 from runherald.producers.errors import NotFound
-from runherald.producers.files.names import place_below
 
 _CHUNK = 1 << 20
 
@@ -27,7 +25,7 @@ class StoredFile(Struct, frozen=True, kw_only=True):
     Attributes:
         name: with `/` between its parts.
         size: in bytes.
-        uri: where it lies.
+        uri: where it lies, without credentials.
     """
 
     name: str
@@ -46,80 +44,53 @@ class StoredFile(Struct, frozen=True, kw_only=True):
         )
 
 
-class FileStore:
-    """Keeps files below a folder, each written once."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-
-    def place(self, run_id: str, name: str) -> Path:
-        """Return where a file of a run lies."""
-        return place_below(self.root / run_id, name)
+class FileStore(Protocol):
+    """Keeps files of runs."""
 
     def put(self, run_id: str, name: str, content: BinaryIO) -> StoredFile:
         """Keep a file; it is there whole, or not at all.
 
         Raises:
-            InvalidInput: there is one of that name, or a folder.
+            InvalidInput: there is one of that name, or a folder; or the name leads out of the run's place.
             OSError: it cannot be written.
         """
-        place = self.place(run_id, name)
-        self._refuse_second(run_id, name, place)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        passing = place.with_name(f".{uuid4().hex}.part")
-        try:
-            with passing.open("xb") as file:
-                size, digest = copied(content, file)
-            self._give_name(run_id, name, passing, place)
-        finally:
-            passing.unlink(missing_ok=True)
-        return StoredFile(name=name, size=size, sha256=digest, uri=place.as_uri())
+        ...
 
-    def _give_name(self, run_id: str, name: str, passing: Path, place: Path) -> None:
-        try:
-            os.link(passing, place)  # fails where the name is taken, unlike a rename
-        except FileExistsError:
-            self._refuse_second(run_id, name, place)
-        except OSError:  # a file system without links
-            self._refuse_second(run_id, name, place)
-            passing.replace(place)
+    def open(self, run_id: str, name: str) -> BinaryIO | None:
+        """Return the content of a file, or None where there is none.
 
-    def _refuse_second(self, run_id: str, name: str, place: Path) -> None:
-        if place.exists():
-            raise InvalidInput(f"run {run_id}: file {name!r}: is there already; files are written once: take another name")
+        Raises:
+            InvalidInput: the name leads out of the run's place.
+            OSError: it cannot be read.
+        """
+        ...
 
 
 def fetch(store: FileStore, run_id: str, name: str, uri: str, sha256: str, target: Path) -> None:
-    """Copy a file of a run, from the store or from where it was said to lie; what is there already is replaced.
+    """Copy a file of a run, from the store or from where on this machine it was said to lie; what is at the target is replaced.
 
     Raises:
         NotFound: it cannot be read here.
         InvalidInput: its content is not what was uploaded.
-        OSError: the target cannot be written.
+        OSError: the target cannot be written, or the store cannot be read.
     """
-    source = next((place for place in (store.place(run_id, name), _local(uri)) if place is not None and place.is_file()), None)
-    if source is None:
+    # An address that another gave is not followed to other machines: this one's credentials go where its user says.
+    content = store.open(run_id, name) or _local(uri)
+    if content is None:
         raise NotFound(
-            f"run {run_id}: file {name!r}: lies at {uri}, which cannot be read here; share that folder and pass files= to Workspace"
+            f"run {run_id}: file {name!r}: lies at {uri}, which cannot be read here; share that place and pass files= to Workspace"
         )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    passing = target.with_name(f".{uuid4().hex}.part")
-    try:
-        with source.open("rb") as content, passing.open("xb") as file:
-            _, found = copied(content, file)
-        if sha256 and found != sha256:
-            raise InvalidInput(f"run {run_id}: file {name!r}: the content at {source} is not what was uploaded; it was changed there")
-        passing.replace(target)
-    finally:
-        passing.unlink(missing_ok=True)
-
-
-def _local(uri: str) -> Path | None:
-    """Return the path that a `file:` URI of this machine is."""
-    parts = urlsplit(uri)
-    if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
-        return None
-    return Path(url2pathname(parts.path))
+    with content:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        passing = target.with_name(f".{uuid4().hex}.part")
+        try:
+            with passing.open("xb") as file:
+                _, found = copied(content, file)
+            if sha256 and found != sha256:
+                raise InvalidInput(f"run {run_id}: file {name!r}: the content at {uri} is not what was uploaded; it was changed there")
+            passing.replace(target)
+        finally:
+            passing.unlink(missing_ok=True)
 
 
 def copied(source: BinaryIO, target: BinaryIO) -> tuple[int, str]:
@@ -130,3 +101,17 @@ def copied(source: BinaryIO, target: BinaryIO) -> tuple[int, str]:
         digest.update(chunk)
         size += len(chunk)
     return size, digest.hexdigest()
+
+
+def taken(run_id: str, name: str) -> InvalidInput:
+    """Return the error that a name cannot be written a second time."""
+    return InvalidInput(f"run {run_id}: file {name!r}: is there already; files are written once: take another name")
+
+
+def _local(uri: str) -> BinaryIO | None:
+    """Return the content that a `file:` URI of this machine names."""
+    parts = urlsplit(uri)
+    if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
+        return None
+    path = Path(url2pathname(parts.path))
+    return path.open("rb") if path.is_file() else None

@@ -195,6 +195,8 @@ class RunFiles(RunIdentity):
         if isinstance(source, (str, os.PathLike)):
             with self._existing(source).open("rb") as file:
                 kept = store.put(self._id, name, file)
+        elif isinstance(cast(object, source), io.TextIOBase):
+            raise InvalidInput(f"run {self._id}: file {name!r}: is a stream of texts; open it in binary mode ('rb'), or encode it")
         elif callable(getattr(source, "read", None)):
             kept = store.put(self._id, name, cast(BinaryIO, source))
         else:

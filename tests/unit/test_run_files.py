@@ -5,22 +5,24 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from fsspec.registry import known_implementations  # type: ignore[import-untyped]  # it has no types
 
 from runherald import Experiment, Run, Workspace
 from runherald.errors import InvalidInput
 from runherald.events import AmlRunMetricEvent, AmlRunOutputEvent, Data
-from runherald.producers.errors import NotFound, Unsupported
+from runherald.producers.errors import Unsupported
 from runherald.producers.files.names import place_below
 from runherald.producers.files.snapshot import snapshot
-from runherald.producers.files.store import FileStore, fetch
 from runherald.producers.journal.folder import journal_folders
 from runherald.producers.journal.reader import JournalReader
 from runherald.producers.shipping.batching import to_events
@@ -28,7 +30,7 @@ from runherald.producers.shipping.batching import to_events
 
 @pytest.fixture
 def home(tmp_path: Path, free_port: int, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in ("LOG", "WORKSPACE", "TOKEN", "CONFIG", "LEASE_SECONDS"):
+    for name in ("LOG", "WORKSPACE", "TOKEN", "CONFIG", "LEASE_SECONDS", "FILES"):
         monkeypatch.delenv(f"RUNHERALD_{name}", raising=False)
     monkeypatch.setenv("RUNHERALD_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("RUNHERALD_URL", f"http://127.0.0.1:{free_port}")
@@ -75,9 +77,59 @@ def test_the_folder_of_files_may_be_said(home: Path, tmp_path: Path) -> None:
     run = Experiment(workspace, "digits").start_logging()
     run.upload_file("a", io.BytesIO(b"x"))
     assert (tmp_path / "shared" / run.id / "a").read_bytes() == b"x"
-    with pytest.raises(InvalidInput, match="files: is an address"):
-        Workspace(files="s3://user:secret@bucket/x")
     workspace.session.close()
+
+
+def test_a_setting_and_an_address_say_where_files_go(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNHERALD_FILES", f"memory://u:hunter2@{tmp_path.name}/runs")
+    with closing(Workspace().session):
+        run = Experiment(Workspace(), "digits").start_logging()
+        run.upload_file("a", io.BytesIO(b"content"))
+    [output] = outputs(home)
+    assert output.uri == f"memory://{tmp_path.name}/runs/{run.id}/a"
+    assert not (home / "files").exists()
+
+
+@pytest.mark.parametrize(
+    ("address", "kind", "message"),
+    [
+        ("nosuch://u:hunter2@place/x", InvalidInput, "fsspec knows no 'nosuch'"),
+        ("simplecache::memory://x", InvalidInput, "holds ::"),
+        ("memory://x?token=hunter2", InvalidInput, "holds ::"),
+        ("file://other-host/x", InvalidInput, "without an absolute path on this machine"),
+        ("file://", InvalidInput, "without an absolute path on this machine"),
+        (
+            "tests-not-installed://u:hunter2@place",
+            Unsupported,
+            "need one more package beside `pip install 'runherald\\[files\\]'`: Install it",
+        ),
+    ],
+)
+def test_an_address_that_cannot_be_used_is_named_at_once_without_its_password(
+    home: Path, monkeypatch: pytest.MonkeyPatch, address: str, kind: type[Exception], message: str
+) -> None:
+    known = {"class": "no_such_package.System", "err": "Install it"}
+    monkeypatch.setitem(known_implementations, "tests-not-installed", known)
+    with pytest.raises(kind, match=f"^files: .*{message}") as caught:
+        Workspace(files=address)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_without_fsspec_the_extra_is_named(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "fsspec", None)
+    with pytest.raises(Unsupported, match=r"s3://… need the package fsspec: `pip install 'runherald\[files\]'`"):
+        Workspace(files="s3://bucket/runs")
+
+
+def test_a_folder_needs_no_fsspec(home: Path, tmp_path: Path) -> None:
+    script = "import io, sys; sys.modules['fsspec'] = None; import runherald\n"
+    script += "run = runherald.Experiment(runherald.Workspace(files=sys.argv[1]), 'e').start_logging()\n"
+    script += "run.upload_file('a', io.BytesIO(b'x')); print(run.id); import os; sys.stdout.flush(); os._exit(0)"
+    for number, address in enumerate((str(tmp_path / "0"), (tmp_path / "1").as_uri())):
+        run_id = subprocess.run(
+            [sys.executable, "-c", script, address], capture_output=True, text=True, check=True, timeout=60
+        ).stdout.strip()
+        assert (tmp_path / str(number) / run_id / "a").read_bytes() == b"x"
 
 
 def test_several_files_and_a_folder(home: Path, run: Run, tmp_path: Path) -> None:
@@ -112,6 +164,7 @@ def upload(name: Any, source: Any = None, **named: Any) -> Callable[[Run], objec
         (upload("a", "nowhere"), "nowhere: is no file"),
         (upload("a", "."), ".: is no file; pass the path of one, or use upload_folder"),
         (upload("a", 5), "file 'a': is a int; pass a path or a binary stream"),
+        (upload("a", io.StringIO("text")), "file 'a': is a stream of texts; open it in binary mode"),
         (upload("there"), "file 'there': is there already"),
         (upload("a", datastore_name="d"), "there are no datastores"),
         (lambda run: run.upload_files(["a"], []), "as many paths"),
@@ -156,17 +209,6 @@ def test_half_a_file_is_none(home: Path, run: Run) -> None:
     run.upload_file("a", io.BytesIO(b"whole"))
 
 
-def test_without_links_a_name_is_taken_once_too(home: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_links(*_: object) -> None:
-        raise OSError("no links here")
-
-    monkeypatch.setattr(os, "link", no_links)
-    run.upload_file("a", io.BytesIO(b"first"))
-    with pytest.raises(InvalidInput, match="is there already"):
-        run.upload_file("a", io.BytesIO(b"second"))
-    assert (home / "files" / run.id / "a").read_bytes() == b"first"
-
-
 def test_an_image_is_a_file_and_a_metric(home: Path, run: Run, tmp_path: Path) -> None:
     (tmp_path / "roc.svg").write_text("<svg/>")
     run.log_image("roc", tmp_path / "roc.svg", description="a curve")
@@ -180,25 +222,6 @@ def test_an_image_is_a_file_and_a_metric(home: Path, run: Run, tmp_path: Path) -
     with pytest.raises(InvalidInput, match="has ended"):
         run.log_image("roc", tmp_path / "roc.svg")
     assert len(files(home)) == 1
-
-
-def test_a_file_that_changed_where_it_lies_is_not_given_out(tmp_path: Path) -> None:
-    store = FileStore(tmp_path / "files")
-    kept = store.put("r", "a", io.BytesIO(b"content"))
-    fetch(store, "r", "a", kept.uri, kept.sha256, tmp_path / "out" / "a")
-    assert (tmp_path / "out" / "a").read_bytes() == b"content"
-    elsewhere = FileStore(tmp_path / "moved")
-    fetch(elsewhere, "r", "a", kept.uri, kept.sha256, tmp_path / "b")
-    assert (tmp_path / "b").read_bytes() == b"content"
-    store.place("r", "a").write_bytes(b"another")
-    with pytest.raises(InvalidInput, match="is not what was uploaded"):
-        fetch(store, "r", "a", kept.uri, kept.sha256, tmp_path / "b")
-    assert (tmp_path / "b").read_bytes() == b"content"
-    store.place("r", "a").unlink()
-    for uri in (kept.uri, "s3://bucket/a", "file://other-host/a"):
-        with pytest.raises(NotFound, match="cannot be read here"):
-            fetch(store, "r", "a", uri, kept.sha256, tmp_path / "b")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["b", "files", "out"]
 
 
 @pytest.mark.parametrize("name", ["../a", "/a", "a/../../b", "..\\a", "C:/a", "//host/a", ""])
@@ -263,5 +286,5 @@ def test_a_run_has_one_snapshot_and_not_too_much_of_it(home: Path, run: Run, tmp
 def test_without_what_reads_patterns_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / ".gitignore").write_text("a")
     monkeypatch.setitem(sys.modules, "pathspec", None)
-    with pytest.raises(Unsupported, match=r"\.gitignore: cannot be followed .* `pip install pathspec`"):
+    with pytest.raises(Unsupported, match=r"\.gitignore: cannot be followed .* `pip install 'runherald\[files\]'`"):
         snapshot("run r", tmp_path)

@@ -43,6 +43,8 @@ def test_paths_of_a_file_are_relative_to_it(tmp_path: Path) -> None:
     assert settings.rules == (tmp_path / "rules/a.yaml", Path("/etc/b.yaml"))
     assert settings.data == tmp_path / "data"
     assert settings.home == Path.home() / "journals"
+    assert load_settings({}, config=write(tmp_path, 'files = "kept"')).files == str(tmp_path / "kept")
+    assert load_settings({}, config=write(tmp_path, 'files = "s3://bucket/runs"')).files == "s3://bucket/runs"
 
 
 def test_variables_are_text_and_lists_have_commas() -> None:
