@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 
 from runherald.clock import Clock, from_micros
-from runherald.errors import InvalidEvent
+from runherald.errors import InvalidEvent, Unreachable
 from runherald.events import AmlRunHeartbeatEvent, AmlRunStatusChangedEvent, Event
 from runherald.records import Outgoing, Record, TopicPartition
 from runherald.status import TERMINAL, Status
@@ -29,6 +29,8 @@ LOOK_EVERY = timedelta(seconds=1)
 LONGEST_PAUSE = timedelta(seconds=10)
 """Between two calls, which come about once a second. Longer, and the process was frozen, the machine asleep, or the clock set."""
 RELOAD_EVERY = timedelta(seconds=60)
+RETRY_EVERY = timedelta(seconds=2)
+"""While history is away. Who is heard of is watched meanwhile; those that history alone knows of are taken up when it is back."""
 QUIET_AFTER = timedelta(seconds=5)
 """A partition of which nothing was read for so long holds nothing that waits to be read."""
 ENDED_KEPT = 20_000
@@ -78,6 +80,7 @@ class LeasesProcessor:
         self._runs: dict[RunKey, Watched] = {}
         self._ended: OrderedDict[RunKey, None] = OrderedDict()
         self._partitions: dict[TopicPartition, _Reading] = {}
+        self._history_away = False
         self._looked = self._loaded = self._called = clock()
 
     async def assigned(self, end_offsets: Mapping[TopicPartition, int]) -> None:
@@ -180,7 +183,7 @@ class LeasesProcessor:
         wanted = list(partitions)
         if not wanted:
             return
-        for run in await asyncio.to_thread(lambda: list(self._load_active(wanted))):
+        for run in await self._active(wanted):
             key = (run.workspace, run.run_id)
             if key in self._runs or key in self._ended or run.partition not in self._partitions:
                 continue
@@ -195,6 +198,21 @@ class LeasesProcessor:
                 claimed=run.claimed,
             )
             self._runs[key] = anew(known, now, self._grace)
+
+    async def _active(self, wanted: Collection[TopicPartition]) -> list[ActiveRun]:
+        """Ask history; while it is away there are none, and it is asked again soon."""
+        try:
+            active = await asyncio.to_thread(lambda: list(self._load_active(wanted)))
+        except Unreachable as error:
+            self._loaded += RETRY_EVERY - RELOAD_EVERY
+            if not self._history_away:
+                logger.warning("history is away what=active_runs seconds=%.0f error=%s", RETRY_EVERY.total_seconds(), type(error).__name__)
+            self._history_away = True
+            return []
+        if self._history_away:
+            logger.info("history is back what=active_runs")
+        self._history_away = False
+        return active
 
 
 class _Reading(Struct, frozen=True):

@@ -107,7 +107,7 @@ class KafkaWorld(World):
                 self.recoveries.struck(fault.kind, self._server)
                 _end(worker, signal.SIGKILL)
                 self._workers[index] = self._begin_worker()
-                self.recoveries.wait(self._server)
+                self.recoveries.wait(self._server, self.revive)
             case "worker-term":
                 self._stop_in_order(worker)
                 self._workers[index] = self._begin_worker()

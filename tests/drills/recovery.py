@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.error import URLError
 
@@ -34,14 +34,21 @@ class Recoveries:
         self._kind, self._since = kind, time.monotonic()
         self._ends = {place: one["end"] for place, one in partitions.items()}
 
-    def wait(self, server: ServerProcess) -> None:
+    def wait(self, server: ServerProcess, revive: Callable[[], None]) -> None:
         """Wait until everything from before is processed. Nothing is measured when the server did not answer before the kill.
+
+        `revive`: starts again what ended by itself, as a service manager does.
 
         Raises:
             AssertionError: it is not, in `BOUND_SECONDS`.
         """
         if self._ends:
-            wait_until(f"work to go on after {self._kind}", lambda: self._passed(server), BOUND_SECONDS)
+
+            def passed() -> bool:
+                revive()
+                return self._passed(server)
+
+            wait_until(f"work to go on after {self._kind}", passed, BOUND_SECONDS)
             self.seconds.setdefault(self._kind, []).append(time.monotonic() - self._since)
 
     def _passed(self, server: ServerProcess) -> bool:

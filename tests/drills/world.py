@@ -135,7 +135,7 @@ class World(ABC):
                 self.recoveries.struck(fault.kind, self._server)
                 self._server.kill()
                 self.revived += self._server.start(restarts=RESTARTS)
-                self.recoveries.wait(self._server)
+                self.recoveries.wait(self._server, self.revive)
             case "server-term":
                 assert self._server.stop() == 0, "the server did not stop in order"
                 self.revived += self._server.start(restarts=RESTARTS)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from runherald.clock import to_micros
+from runherald.errors import Unreachable
 from runherald.events import Actor, AmlRunEvent, AmlRunHeartbeatEvent, AmlRunStatusChangedEvent, Data, Event, RunHeader, new_event
 from runherald.records import Record, TopicPartition
 from runherald.state import RunState, fold
@@ -36,12 +37,15 @@ class Watch:
         self.now = START
         self.active = list(active)
         self.loads: list[set[TopicPartition]] = []
+        self.history_away = False
         self.log: list[Record] = []
         self._sequence = itertools.count()
         self.processor = LeasesProcessor(self._load_active, clock=lambda: self.now, grace=GRACE)
 
     def _load_active(self, partitions: Collection[TopicPartition]) -> list[ActiveRun]:
         self.loads.append(set(partitions))
+        if self.history_away:
+            raise Unreachable("history: cannot answer now; try again")
         return [run for run in self.active if run.partition in partitions]
 
     async def assign(self, *partitions: TopicPartition) -> None:
@@ -281,6 +285,16 @@ async def test_runs_that_only_history_knows_are_taken_up_later() -> None:
     claims = await watch.to(121)
     assert [change(claim).status for claim in claims] == [Status.NOT_RESPONDING]
     assert watch.loads == [{PARTITION}] * 3
+
+
+async def test_while_history_is_away_the_watch_goes_on_and_asks_again_soon() -> None:
+    watch = Watch([active()])
+    watch.history_away = True
+    await watch.assign()
+    await watch.heartbeat(run="heard")
+    assert [claim.run_id for claim in await watch.to(61)] == ["heard"]
+    watch.history_away = False
+    assert [claim.run_id for claim in await watch.to(63 + LEASE)] == [active().run_id]
 
 
 async def test_the_same_verdict_made_again_is_the_same_event() -> None:
