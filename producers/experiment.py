@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import builtins
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import quote
@@ -21,6 +23,7 @@ from runherald.producers.origin import check_lease, new_header
 from runherald.producers.server.run_views import Matching, Wanted, matching
 from runherald.validation import check_experiment_name
 
+from .run.identity import Outputs
 from .run.run import Run, run_of
 
 if TYPE_CHECKING:
@@ -200,27 +203,39 @@ class Experiment:
         description: str | None = None,
         tags: Mapping[str, object] | None = None,
         lease_seconds: float | None = None,
+        outputs: Outputs = None,
+        snapshot_directory: str | os.PathLike[str] | bool | None = None,
         **kwargs: object,
     ) -> Run:
         """Begin a run in this process, and return it Running.
 
         `lease_seconds` (ours): how long it may be silent before it counts as not responding; RUNHERALD_LEASE_SECONDS when not given.
-        azureml-core's `outputs` and `snapshot_directory` are taken and mean nothing: keep files with `Run.upload_folder`.
+        `outputs`: a folder of which the files are kept when the run ends. `snapshot_directory`: a folder of code that is kept now, as
+        `Run.take_snapshot` does. Neither has a default as in azureml-core: what is copied is what was said (docs/files.md).
 
         Raises:
-            InvalidInput: a name, id or tag cannot be taken, or an argument is unknown.
+            InvalidInput: a name, id or tag cannot be taken, an argument is unknown, or a folder cannot be taken; no run is begun.
+            OSError: the snapshot cannot be kept; the run that was begun is Failed.
         """
-        unknown = sorted(set(kwargs) - {"outputs", "snapshot_directory"})
-        if unknown:
-            raise InvalidInput(f"start_logging: does not know the argument {unknown[0]!r}")
+        if kwargs:
+            raise InvalidInput(f"start_logging: does not know the argument {min(kwargs)!r}")
         del args  # azureml-core takes and ignores them
-        return self.begin_run(
+        code = _snapshot_of(snapshot_directory)
+        run = self.begin_run(
             run_id=run_id,
             display_name=display_name or "",
             description=description,
             tags={} if tags is None else tags,
             lease_seconds=lease_seconds,
+            outputs=outputs,
         )
+        if code is not None:
+            try:
+                run.keep_snapshot(*code)
+            except OSError as error:
+                run.fail(error)
+                raise
+        return run
 
     def begin_run(
         self,
@@ -232,6 +247,7 @@ class Experiment:
         tags: Mapping[str, object] = MappingProxyType({}),
         lease_seconds: float | None = None,
         kind: type[Run] = Run,
+        outputs: Outputs = None,
     ) -> Run:
         """Begin a run, perhaps below another (ours; what `start_logging` and `Run.child_run` share). Raises what `start_logging` does.
 
@@ -240,6 +256,7 @@ class Experiment:
         run = kind(
             self,
             new_run_id() if run_id is None else run_id,
+            outputs,
             _parent=parent,
             _lease_seconds=check_lease(self._workspace.lease_seconds if lease_seconds is None else lease_seconds),
         )
@@ -285,6 +302,16 @@ class Experiment:
         if self._known is None:
             self._known = self._record.read()
         return self._known
+
+
+def _snapshot_of(folder: object) -> tuple[str, bytes] | None:
+    if folder is None or folder is False:
+        return None
+    if not isinstance(folder, (str, os.PathLike)):
+        raise InvalidInput(f"start_logging: snapshot_directory is a {type(folder).__name__}; pass a folder's path, or None for none")
+    from runherald.producers.files.snapshot import snapshot  # with the first one
+
+    return snapshot("start_logging: snapshot_directory", Path(os.fsdecode(folder)))
 
 
 def _rows(workspace: Workspace) -> Iterator[ExperimentRow]:

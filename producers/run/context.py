@@ -25,6 +25,7 @@ from runherald.status import Cause, Status
 
 from ..experiment import Experiment
 from ..workspace import Workspace
+from .identity import Outputs
 from .run import Run
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class SubmittedRun(Run):
 class OfflineRun(Run):
     """A run of a script that nobody submitted: it prints each call that logs, on one line, and ends with the process that began it."""
 
-    def __init__(self, experiment: Experiment, run_id: str, outputs: str | None = None, **kwargs: Any) -> None:
+    def __init__(self, experiment: Experiment, run_id: str, outputs: Outputs = None, **kwargs: Any) -> None:
         super().__init__(experiment, run_id, outputs, **kwargs)
         self._numbers = itertools.count()
         if self._lease_seconds:
@@ -108,12 +109,20 @@ class OfflineRun(Run):
         super().log_predictions(name, value, description)
         self._print(name, value)
 
-    def _begin_child(self, name: str, run_id: str | None, tags: Mapping[str, object] = MappingProxyType({})) -> Run:
+    def _begin_child(
+        self, name: str, run_id: str | None, tags: Mapping[str, object] = MappingProxyType({}), outputs: Outputs = None
+    ) -> Run:
         if run_id is None:
             last = re.sub(r"[^A-Za-z0-9_.-]", "_", name) if name else str(next(self._numbers))
             run_id = f"{self._id}.{last}"[: DEFAULT_LIMITS.run_id]
         return self._experiment.begin_run(
-            run_id=run_id, parent=self, display_name=name, tags=tags, lease_seconds=self._lease_seconds, kind=OfflineRun
+            run_id=run_id,
+            parent=self,
+            display_name=name,
+            tags=tags,
+            lease_seconds=self._lease_seconds,
+            kind=OfflineRun,
+            outputs=outputs,
         )
 
     def _end(self, status: Status, cause: Cause | None = None, message: str = "") -> None:

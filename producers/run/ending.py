@@ -68,16 +68,26 @@ class RunEnding(RunIdentity):
             self._end(Status.COMPLETED)
 
     def _end(self, status: Status, cause: Cause | None = None, message: str = "") -> None:
-        self._writer.end(status, timeout_seconds=END_SECONDS, cause=cause, message=message)
+        try:
+            self._prepare_end()
+        finally:
+            self._writer.end(status, timeout_seconds=END_SECONDS, cause=cause, message=message)
         self._learn(status=str(status))
 
     def _fail(self, failure: Failure) -> None:
-        self._writer.end(
-            Status.FAILED,
-            timeout_seconds=END_SECONDS,
-            cause=failure.cause,
-            message=failure.message,
-            error=failure.envelope,
-            evidence=failure.evidence,
-        )
+        try:
+            self._prepare_end()
+        finally:
+            self._writer.end(
+                Status.FAILED,
+                timeout_seconds=END_SECONDS,
+                cause=failure.cause,
+                message=failure.message,
+                error=failure.envelope,
+                evidence=failure.evidence,
+            )
         self._learn(status=str(Status.FAILED))
+
+    def _prepare_end(self) -> None:
+        if self._writer.ended is None:
+            self._before_end()

@@ -7,6 +7,7 @@ from history, content from where it lies.
 from __future__ import annotations
 
 import io
+import logging
 import os
 import time
 from collections.abc import Sequence
@@ -21,6 +22,8 @@ from .identity import RunIdentity
 if TYPE_CHECKING:
     from runherald.producers.files.store import StoredFile
     from runherald.producers.server.sql_questions import OutputRow
+
+_log = logging.getLogger("runherald.files")
 
 SNAPSHOT_PROPERTY = "ContentSnapshotId"
 
@@ -146,9 +149,17 @@ class RunFiles(RunIdentity):
         if self._writer.properties.get(SNAPSHOT_PROPERTY):
             raise InvalidInput(f"{what}: the run has one already; keep more with upload_folder")
         snapshot_id, content = snapshot(what, Path(file_or_folder_path))
+        self.keep_snapshot(snapshot_id, content)
+        return snapshot_id
+
+    def keep_snapshot(self, snapshot_id: str, content: bytes) -> None:
+        """Keep a ZIP as the run's snapshot (ours; what `take_snapshot` and `Experiment.start_logging` share).
+
+        Raises:
+            OSError: it cannot be written.
+        """
         self._keep(_snapshot_file(snapshot_id), io.BytesIO(content))
         self.add_properties({SNAPSHOT_PROPERTY: snapshot_id})
-        return snapshot_id
 
     def get_snapshot_id(self) -> str:
         """Return the id of the run's snapshot.
@@ -202,7 +213,25 @@ class RunFiles(RunIdentity):
         else:
             raise InvalidInput(f"run {self._id}: file {name!r}: is a {type(source).__name__}; pass a path or a binary stream")
         self._writer.add_output(kept.event())
+        self._uploaded.add(kept.name)
         return kept
+
+    def _before_end(self) -> None:
+        """Keep what lies in the folder of outputs. The run is to end as it ends: what cannot be kept is told."""
+        folder = self._outputs_folder
+        if folder is None or not folder.is_dir():
+            return
+        left: list[Exception] = []
+        for file in sorted(file for file in folder.rglob("*") if file.is_file()):
+            name = f"{folder.name or 'outputs'}/{file.relative_to(folder).as_posix()}"
+            try:
+                name = self._named(name, None)
+                if name not in self._uploaded:  # the script may have kept it itself
+                    self._keep(name, file)
+            except (InvalidInput, OSError) as error:
+                left.append(error)
+        if left:
+            _log.warning("outputs_left run=%s folder=%s count=%d first='%s'", self._id, folder, len(left), left[0])
 
     def _fetch(self, row: OutputRow, target: Path) -> None:
         from runherald.producers.files.store import fetch

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from ..experiment import Experiment
 
 
+Outputs = str | os.PathLike[str] | bool | None
+"""A folder of which the files are kept when a run ends; azureml-core takes False for none, too."""
+
+
 class RunIdentity:
     """Who the run is, what this object knows of it, and what it says with (`_writer`)."""
 
@@ -27,16 +32,18 @@ class RunIdentity:
         self,
         experiment: Experiment,
         run_id: str,
-        outputs: str | None = None,
+        outputs: Outputs = None,
         *,
         _view: RunView | None = None,
         _lease_seconds: float = 0.0,
         **kwargs: object,
     ) -> None:
-        del outputs, kwargs  # azureml-core's; nothing is collected at the end
+        del kwargs  # azureml-core's internal ones
         if not hasattr(experiment, "workspace"):
             raise InvalidInput(f"run: the experiment is a {type(experiment).__name__}; pass an Experiment, first of all")
         run_id = arguments.run_id(run_id)
+        self._outputs_folder = outputs_folder(f"run {run_id}", outputs)
+        self._uploaded: set[str] = set()
         self._experiment = experiment
         self._session = experiment.workspace.session
         self._id = run_id
@@ -204,6 +211,9 @@ class RunIdentity:
     def __repr__(self) -> str:
         return f"Run(Experiment: {self._experiment.name}, Id: {self._id}, Status: {self._view.status if self._view else 'not read yet'})"
 
+    def _before_end(self) -> None:
+        """Do what belongs to the run's end and comes before it. Nothing of it may keep the run from ending."""
+
     def _check_count(self, what: str, count: int, most: int, instead: str) -> None:
         if count > most:
             raise InvalidInput(f"run {self._id}: {what}: there would be {count} of them; at most {most} are kept: {instead}")
@@ -218,3 +228,19 @@ class RunIdentity:
     def _learn(self, **changes: Any) -> None:
         if self._view is not None:
             self._view = replace(self._view, **changes)
+
+
+def outputs_folder(what: str, given: object) -> Path | None:
+    """Return the folder that `outputs` names, wherever the script goes later; it need not be there yet.
+
+    Raises:
+        InvalidInput: it is no path, or a file.
+    """
+    if given is None or given is False:
+        return None
+    if not isinstance(given, (str, os.PathLike)) or not os.fspath(given):
+        raise InvalidInput(f"{what}: outputs is a {type(given).__name__} that names no folder; pass a path, or None for none")
+    folder = Path(os.fsdecode(given)).absolute()
+    if folder.is_file():
+        raise InvalidInput(f"{what}: outputs: {folder}: is a file; pass a folder, or keep it with upload_file")
+    return folder

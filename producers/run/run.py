@@ -22,7 +22,7 @@ from runherald.producers.server.run_views import Matching, Wanted, details_of, m
 from .azure_only import AzureOnly
 from .ending import RunEnding
 from .files import RunFiles
-from .identity import RunIdentity
+from .identity import Outputs, RunIdentity
 from .logging import RunLogging
 from .reading import RunReading
 
@@ -55,7 +55,7 @@ class Run(RunLogging, RunEnding, RunReading, RunFiles, AzureOnly):
         self,
         experiment: Experiment,
         run_id: str,
-        outputs: str | None = None,
+        outputs: Outputs = None,
         *,
         _view: RunView | None = None,
         _parent: Run | None = None,
@@ -158,14 +158,13 @@ class Run(RunLogging, RunEnding, RunReading, RunFiles, AzureOnly):
             self._parent = Run(self._experiment, parent_id)
         return self._parent
 
-    def child_run(self, name: str | None = None, run_id: str | None = None, outputs: str | None = None) -> Run:
-        """Begin a run below this one, of the same experiment.
+    def child_run(self, name: str | None = None, run_id: str | None = None, outputs: Outputs = None) -> Run:
+        """Begin a run below this one, of the same experiment. `outputs`: a folder of which the files are kept when it ends.
 
         Raises:
-            InvalidInput: the name or id cannot be taken.
+            InvalidInput: the name or id cannot be taken, or `outputs` is no folder's path.
         """
-        del outputs  # azureml-core's; nothing is collected at the end
-        return self._begin_child(name or "", run_id)
+        return self._begin_child(name or "", run_id, outputs=outputs)
 
     def create_children(
         self, count: int | None = None, tag_key: str | None = None, tag_values: Sequence[object] | None = None
@@ -216,9 +215,11 @@ class Run(RunLogging, RunEnding, RunReading, RunFiles, AzureOnly):
             if view.life != "Deleted" and wanted.matches(view):
                 yield run_of(self._experiment, view)
 
-    def _begin_child(self, name: str, run_id: str | None, tags: Mapping[str, object] = MappingProxyType({})) -> Run:
+    def _begin_child(
+        self, name: str, run_id: str | None, tags: Mapping[str, object] = MappingProxyType({}), outputs: Outputs = None
+    ) -> Run:
         return self._experiment.begin_run(
-            run_id=run_id, parent=self, display_name=name, tags=tags, lease_seconds=self._lease_seconds or None
+            run_id=run_id, parent=self, display_name=name, tags=tags, lease_seconds=self._lease_seconds or None, outputs=outputs
         )
 
     def _parent_id(self) -> str:

@@ -293,7 +293,9 @@ BEHAVIOUR: dict[str, Callable[[World], bool]] = {
     "Experiment.refresh": lambda w: changed(w.experiment, Experiment.refresh).tags == {},
     "Experiment.remove_tags": lambda w: changed(experiment_of(w), lambda e: e.tag("a"), lambda e: e.remove_tags("a")).tags == {},
     "Experiment.set_tags": lambda w: changed(experiment_of(w), lambda e: e.set_tags({"a": 1, "b": None})).tags == {"a": "1", "b": None},
-    "Experiment.start_logging": lambda w: w.experiment.start_logging(outputs=None, snapshot_directory=".").get_status() == "Running",
+    "Experiment.start_logging": lambda w: (
+        "ContentSnapshotId" in w.experiment.start_logging(outputs=None, snapshot_directory=w.folder / "code").get_properties()
+    ),
     "Experiment.tag": lambda w: changed(experiment_of(w), lambda e: e.tag("a", "x")).tags == {"a": "x"},
     "Experiment.tags": lambda w: w.experiment.tags == {},
     "Experiment.workspace": lambda w: w.experiment.workspace is w.workspace,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
@@ -19,7 +20,7 @@ from fsspec.registry import known_implementations  # type: ignore[import-untyped
 
 from runherald import Experiment, Run, Workspace
 from runherald.errors import InvalidInput
-from runherald.events import AmlRunMetricEvent, AmlRunOutputEvent, Data
+from runherald.events import AmlRunMetricEvent, AmlRunOutputEvent, AmlRunStatusChangedEvent, Data
 from runherald.producers.errors import Unsupported
 from runherald.producers.files.names import place_below
 from runherald.producers.files.snapshot import snapshot
@@ -224,6 +225,28 @@ def test_an_image_is_a_file_and_a_metric(home: Path, run: Run, tmp_path: Path) -
     assert len(files(home)) == 1
 
 
+@pytest.mark.parametrize("as_module", [False, True])
+def test_a_plot_of_matplotlib_is_kept_as_a_picture(home: Path, run: Run, monkeypatch: pytest.MonkeyPatch, as_module: bool) -> None:
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    from matplotlib import pyplot
+
+    figure = pyplot.figure(figsize=(2, 1), dpi=50)
+    figure.gca().plot([0, 1], [1, 0], linewidth=20, color="#ff0000")
+    if not as_module:
+        pyplot.figure()  # the current one from now on, which the module would stand for
+    run.log_image("curve", plot=pyplot if as_module else figure)
+    pyplot.close("all")
+    run.flush(0.1)
+    [output] = outputs(home)
+    picture = pyplot.imread(home / "files" / run.id / output.path)
+    [item] = [item for data in said(home) if isinstance(data, AmlRunMetricEvent) for item in data.objects]
+    assert output.content_type == "image/png"
+    assert (item.name, item.kind) == ("curve", "image")
+    assert msgspec.json.decode(msgspec.json.encode(item.value))["path"] == output.path
+    assert max(picture.shape[:2]) < 150  # what was drawn, and not an empty page of the usual size
+    assert ((picture[..., 0] > 0.9) & (picture[..., 1] < 0.1)).any()
+
+
 @pytest.mark.parametrize("name", ["../a", "/a", "a/../../b", "..\\a", "C:/a", "//host/a", ""])
 def test_names_that_others_gave_lead_nowhere_else(tmp_path: Path, name: str) -> None:
     with pytest.raises(InvalidInput, match="leads out"):
@@ -257,6 +280,124 @@ def test_a_snapshot_leaves_out_what_the_folder_says(tmp_path: Path) -> None:
     assert names() == [".gitignore", "a", "sub/b", "sub/c"]
     (folder / ".amlignore").write_text("# not that one\ndata/*\n!data/small\n**/c\n.*ignore\n")
     assert names() == ["a", "data/small", "sub/b"]
+
+
+def ending(how: str) -> Callable[[Run], object]:
+    """Return what ends a run in a way."""
+
+    def leave(run: Run, error: BaseException | None) -> None:
+        with run:
+            if error is not None:
+                raise error
+
+    ways: dict[str, Callable[[Run], object]] = {
+        "Completed by leaving the block": lambda run: leave(run, None),
+        "Completed by complete": Run.complete,
+        "Failed by leaving the block": lambda run: leave(run, ValueError("boom")),
+        "Failed by fail": lambda run: run.fail("no more data"),
+        "Canceled by Ctrl-C": lambda run: leave(run, KeyboardInterrupt()),
+        "Canceled by cancel": Run.cancel,
+    }
+    return ways[how]
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "Completed by leaving the block",
+        "Completed by complete",
+        "Failed by leaving the block",
+        "Failed by fail",
+        "Canceled by Ctrl-C",
+        "Canceled by cancel",
+    ],
+)
+def test_outputs_that_were_said_are_kept_however_the_run_ends(home: Path, tmp_path: Path, how: str) -> None:
+    with closing(Workspace().session):
+        run = Experiment(Workspace(), "digits").start_logging(outputs="./outputs")
+        code(tmp_path / "outputs", a="1", deep__b="2")
+        run.upload_file("outputs/a", io.BytesIO(b"the script's own"))
+        os.chdir("/")
+        with contextlib.suppress(ValueError, KeyboardInterrupt):
+            ending(how)(run)
+        run.cancel() if "Canceled" in how else None  # again: nothing is kept twice
+        told = said(home)
+    paths = [data.path for data in told if isinstance(data, AmlRunOutputEvent)]
+    end = [data for data in told if isinstance(data, AmlRunStatusChangedEvent)][-1]
+    assert paths == ["outputs/a", "outputs/deep/b"]
+    assert (home / "files" / run.id / "outputs" / "a").read_bytes() == b"the script's own"
+    assert end.status == how.partition(" ")[0]
+    assert told.index(end) > told.index(next(data for data in told if isinstance(data, AmlRunOutputEvent) and data.path.endswith("b")))
+
+
+def test_outputs_that_cannot_be_kept_change_no_end(home: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with closing(Workspace().session):
+        run = Experiment(Workspace(), "digits").start_logging(outputs=tmp_path / "kept")
+        child = run.child_run("fold", outputs=str(tmp_path / "absent"))
+        code(tmp_path / "kept", a="1", b="2", c="3")
+        run.experiment.workspace.files.put(run.id, "kept/b", io.BytesIO(b"of another process"))
+        child.complete()
+        with run:
+            pass
+    assert [output.path for output in outputs(home)] == ["kept/a", "kept/c"]
+    [line] = [record.getMessage() for record in caplog.records if record.name == "runherald.files"]
+    assert line.startswith(
+        f"outputs_left run={run.id} folder={tmp_path / 'kept'} count=1 first='run {run.id}: file 'kept/b': is there already"
+    )
+    assert run.status == "Completed"
+
+
+def test_nothing_is_copied_that_was_not_said(home: Path, tmp_path: Path) -> None:
+    code(tmp_path, outputs__a="1", train="2")
+    with closing(Workspace().session):
+        for nothing in (None, False):
+            with Experiment(Workspace(), "digits").start_logging(outputs=nothing, snapshot_directory=nothing):
+                pass
+        Experiment(Workspace(), "digits").start_logging().complete()
+    assert not (home / "files").exists()
+
+
+def test_a_snapshot_is_taken_when_the_run_begins(home: Path, tmp_path: Path) -> None:
+    code(tmp_path / "src", train="1", data="2")
+    (tmp_path / "src" / ".amlignore").write_text("data\n.amlignore\n")
+    with closing(Workspace().session), Experiment(Workspace(), "digits").start_logging(snapshot_directory="src") as run:
+        snapshot_id = run.properties["ContentSnapshotId"]
+        with pytest.raises(InvalidInput, match="has one already"):
+            run.take_snapshot("src")
+    with zipfile.ZipFile(home / "files" / run.id / "snapshot" / f"{snapshot_id}.zip") as archive:
+        assert archive.namelist() == ["train"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"snapshot_directory": "nowhere"}, "start_logging: snapshot_directory: nowhere: is neither a file nor a folder"),
+        ({"snapshot_directory": 5}, "start_logging: snapshot_directory is a int; pass a folder's path"),
+        ({"snapshot_directory": "."}, "has 1 files of 1 bytes; at most 0 files"),
+        ({"outputs": 5}, "outputs is a int that names no folder; pass a path"),
+        ({"outputs": True}, "outputs is a bool that names no folder"),
+        ({"outputs": ""}, "outputs is a str that names no folder"),
+        ({"outputs": "a"}, "a: is a file; pass a folder, or keep it with upload_file"),
+        ({"output": "a"}, "start_logging: does not know the argument 'output'"),
+    ],
+)
+def test_a_run_of_which_a_folder_cannot_be_taken_is_not_begun(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: dict[str, Any], message: str
+) -> None:
+    code(tmp_path, a="1")
+    monkeypatch.setattr("runherald.producers.files.snapshot.MAX_FILES", 0)
+    with closing(Workspace().session), pytest.raises(InvalidInput) as caught:
+        Experiment(Workspace(), "digits").start_logging(**arguments)
+    assert message in str(caught.value)
+    assert said(home) == []
+
+
+def test_a_run_of_which_the_snapshot_cannot_be_kept_is_failed(home: Path, tmp_path: Path) -> None:
+    code(tmp_path / "src", a="1")
+    (tmp_path / "full").write_text("no folder")
+    with closing(Workspace().session), pytest.raises(OSError, match="full"):
+        Experiment(Workspace(files=tmp_path / "full"), "digits").start_logging(snapshot_directory="src")
+    assert [data.status for data in said(home) if isinstance(data, AmlRunStatusChangedEvent)] == ["Running", "Failed"]
 
 
 def test_the_same_files_are_the_same_snapshot(tmp_path: Path) -> None:
