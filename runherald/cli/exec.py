@@ -1,0 +1,147 @@
+"""`runherald exec`: run a program, in whatever language, as a run."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runherald.cli.options import add_server
+from runherald.durations import parse_duration
+from runherald.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from runherald.cli.options import Commands
+    from runherald.producers.run.run import Run
+    from runherald.producers.workspace import Workspace
+
+_EXPERIMENT_VARIABLE = "RUNHERALD_EXPERIMENT"
+_GRACE = "30"
+
+
+def register(commands: Commands) -> None:
+    """Add `exec`."""
+    parser = commands.add_parser(
+        "exec",
+        help="run a program as a run",
+        usage="runherald exec -e EXPERIMENT [OPTIONS] -- PROGRAM [ARGUMENT …]",
+        description="Run a program and keep what becomes of it: status and cause, what it prints, new files in outputs/ and logs/. It runs "
+        "the same without a server; what is kept is sent later. A program that uses runherald itself has its run from Run.get_context().",
+        epilog="Exit status: the program's own; 128 and the signal's number where one ended it; 127 where there is no such program, 126 "
+        "where it cannot be executed; 2 wrong use. Ctrl-C reaches the program once; a second one kills it.",
+    )
+    parser.add_argument("-e", "--experiment", default="", metavar="NAME", help=f"what the run is of ({_EXPERIMENT_VARIABLE})")
+    parser.add_argument("--name", default="", metavar="TEXT", help="the run's display name; its id if not said")
+    parser.add_argument("--description", default="", metavar="TEXT", help="what the run is about")
+    parser.add_argument("--tag", action="append", default=[], metavar="K[=V]", help="a tag of the run; may be given several times")
+    parser.add_argument("--run-id", default=None, metavar="ID", help="the run's id; a new one if not said")
+    parser.add_argument("--workspace", default=None, metavar="NAME", help="default if not said (RUNHERALD_WORKSPACE)")
+    parser.add_argument("--folder", type=Path, default=None, metavar="DIR", help="the program's working folder; this one if not said")
+    parser.add_argument(
+        "--max-seconds",
+        default="0",
+        metavar="TIME",
+        help="cancel it after so long: seconds, or such as 1h30m; never if not said",
+    )
+    parser.add_argument("--grace", default=_GRACE, metavar="TIME", help=f"between asking it to end and SIGKILL; {_GRACE} s if not said")
+    parser.add_argument("command", nargs=argparse.REMAINDER, metavar="PROGRAM", help="the program and its arguments, after --")
+    add_server(parser)
+    parser.set_defaults(run=execute_command)
+
+
+def execute_command(args: argparse.Namespace) -> int:
+    """Run a program as a run, and return its exit status.
+
+    Raises:
+        InvalidInput: an option cannot be taken; then nothing was run.
+    """
+    command = _command(args.command)
+    name = args.experiment or os.environ.get(_EXPERIMENT_VARIABLE, "")
+    if not name:
+        raise InvalidInput(f"exec: say what the run is of: -e EXPERIMENT, or {_EXPERIMENT_VARIABLE}")
+    max_seconds, grace_seconds = _seconds("--max-seconds", args.max_seconds), _seconds("--grace", args.grace)
+    folder = (args.folder or Path()).absolute()
+    if not folder.is_dir():
+        raise InvalidInput(f"--folder: {folder}: there is no such folder")
+    tags = _tags(args.tag)
+
+    from runherald.producers.experiment import Experiment
+    from runherald.producers.jobs.execute import execute
+    from runherald.producers.jobs.job import Job
+    from runherald.producers.jobs.preparation import prepare_run
+
+    _tell_on_stderr()
+    workspace = _workspace(args)
+    experiment = Experiment(workspace, name)
+    run = prepare_run(experiment, command, run_id=args.run_id, display_name=args.name, description=args.description, tags=tags)
+    _say(f"run {run.id} of {name}: {run.get_portal_url()}")
+    status = execute(
+        Job(
+            run_id=run.id,
+            experiment=name,
+            workspace=workspace.name,
+            command=command,
+            folder=folder,
+            max_seconds=max_seconds,
+            grace_seconds=grace_seconds,
+            is_terminal=True,
+        ),
+        run,
+    )
+    _say_if_away(run)
+    return status
+
+
+def _command(words: list[str]) -> tuple[str, ...]:
+    command = tuple(words[1:] if words[:1] == ["--"] else words)
+    if not command or not command[0]:
+        raise InvalidInput("exec: say what is to be run: runherald exec -e EXPERIMENT -- PROGRAM [ARGUMENT …]")
+    return command
+
+
+def _seconds(option: str, text: str) -> float:
+    length = parse_duration(f"{text}s" if text.replace(".", "", 1).isdigit() else text)
+    if length is None:
+        raise InvalidInput(f"{option}: is no time; write seconds, or a time such as 90s, 15m, 1h30m")
+    return length.total_seconds()
+
+
+def _tags(given: list[str]) -> dict[str, str | None]:
+    tags: dict[str, str | None] = {}
+    for one in given:
+        key, equals, value = one.partition("=")
+        if not key:
+            raise InvalidInput("--tag: has no key; write --tag KEY=VALUE, or --tag KEY for a flag")
+        tags[key] = value if equals else None
+    return tags
+
+
+def _workspace(args: argparse.Namespace) -> Workspace:
+    from runherald.producers.workspace import Workspace
+
+    if (config := getattr(args, "config", None)) is not None:
+        os.environ["RUNHERALD_CONFIG"] = str(config)  # the program's, too
+    return Workspace(name=args.workspace, url=getattr(args, "url", None), token=getattr(args, "token", None))
+
+
+def _tell_on_stderr() -> None:
+    """Show what goes wrong on our side among what the program prints, named; that the server is away is said once, at the end."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("runherald: %(message)s"))
+    handler.addFilter(lambda record: not record.getMessage().startswith("shipper_"))
+    log = logging.getLogger("runherald")
+    log.addHandler(handler)
+    log.propagate = False
+
+
+def _say_if_away(run: Run) -> None:
+    session = run.experiment.workspace.session
+    if session.shipper.last_error is not None:
+        _say(f"the run is kept in {session.destination.home}, and not sent yet ({session.shipper.last_error}): `runherald sync` sends it")
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"runherald: {' '.join(text.split())}\n")
