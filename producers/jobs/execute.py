@@ -27,12 +27,12 @@ from runherald.status import Cause, Status
 
 from ..run.ending import END_SECONDS
 from .console import Console
-from .environment import environment_of
 from .folder_watch import FolderWatch, LinesFollowed
 from .job import CANCEL_FILE, CONSOLE_FILE, Job, Slot, job_folder
 from .memory import oom_kills
 from .program import NotStarted, Program
 from .stopping import Stopping
+from .variables import variables_of
 from .verdict import Ending, Stopped, Verdict, cancelled_before, refused, signal_name, verdict
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class _Execution:
             program = Program(
                 self._job.command,
                 folder=self._job.folder,
-                environment=environment_of(self._job, self._run.experiment.workspace, self._folder),
+                environment=variables_of(self._job, self._run.experiment.workspace, self._folder),
                 reads_input=self._job.is_terminal,
                 ended=lambda: self._inbox.put(_ENDED),
             )
