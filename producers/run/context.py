@@ -19,7 +19,8 @@ from uuid import uuid4
 
 from runherald.limits import DEFAULT_LIMITS
 from runherald.producers.errors import NoSubmittedRun
-from runherald.producers.run.failure import Failure, failure_of_exception
+from runherald.producers.run.exit_watch import exit_of_process, watch_exit
+from runherald.producers.run.failure import Failure, failure_of_exception, is_success
 from runherald.producers.texts import cut
 from runherald.status import Cause, Status
 
@@ -62,6 +63,7 @@ class OfflineRun(Run):
         super().__init__(experiment, run_id, outputs, **kwargs)
         self._numbers = itertools.count()
         if self._lease_seconds:
+            watch_exit()
             atexit.register(self._end_with_process)
 
     def log(self, name: str, value: object, description: str = "", step: SupportsIndex | None = None) -> None:
@@ -142,8 +144,8 @@ class OfflineRun(Run):
         """End what the script left open. Python keeps the exception that ended a script; a session's is an old one that was seen."""
         if self.has_ended or self._session.closed or os.getpid() != self._pid:
             return
-        error: BaseException | None = None if hasattr(sys, "ps1") else getattr(sys, "last_value", None)
-        if error is None:
+        error: BaseException | None = None if hasattr(sys, "ps1") else getattr(sys, "last_value", None) or exit_of_process()
+        if error is None or is_success(error):
             self._end(Status.COMPLETED)
         elif isinstance(error, KeyboardInterrupt):
             self._end(Status.CANCELED, Cause.USER, "Interrupted by the user (KeyboardInterrupt).")

@@ -121,6 +121,29 @@ def test_an_offline_run_ends_with_its_process(home: Path, tmp_path: Path, end: s
     assert statuses(data) == ["Running", status]
 
 
+@pytest.mark.parametrize(
+    ("end", "code", "status", "told"),
+    [
+        ("sys.exit(3)", 3, "Failed", 3),
+        ("sys.exit(0)", 0, "Completed", None),
+        ("argparse.ArgumentParser().parse_args(['--wrong'])", 2, "Failed", 2),
+        ("def main():\n    with open(__file__):\n        sys.exit(4)\nmain()", 4, "Failed", 4),
+        ("threading.Thread(target=sys.exit, args=(3,)).start()\ntry:\n    sys.exit(3)\nexcept SystemExit:\n    pass", 0, "Completed", None),
+        ("try:\n    sys.exit(3)\nexcept SystemExit as error:\n    kept = error", 0, "Completed", None),
+        ("try:\n    sys.exit(3)\nfinally:\n    raise ValueError('boom')", 1, "Failed", None),
+    ],
+)
+def test_an_offline_run_ends_as_its_script_exits(home: Path, tmp_path: Path, end: str, code: int, status: str, told: int | None) -> None:
+    script = tmp_path / "train.py"
+    script.write_text(f"import argparse, sys, threading\nfrom runherald import Run\nrun = Run.get_context()\n{end}\n")
+    done = subprocess.run([sys.executable, str(script)], env=dict(os.environ), capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == code
+    [data] = said(home).values()
+    [ended] = [each for each in data if isinstance(each, AmlRunStatusChangedEvent) and each.status != "Running"]
+    assert ended.status == status
+    assert (ended.evidence.exit_code if ended.evidence else None) == told
+
+
 def test_workers_that_load_the_script_again_belong_to_its_run(home: Path, tmp_path: Path) -> None:
     script = tmp_path / "train.py"
     script.write_text(
