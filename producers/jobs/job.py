@@ -96,4 +96,4 @@ def read_job(path: Path) -> Job:
 def _path(kind: type, value: object) -> Path:
     if kind is Path and isinstance(value, str):
         return Path(value)
-    raise NotImplementedError(f"a job holds no {kind.__name__}")
+    raise TypeError(f"a job holds no {kind.__name__} of a {type(value).__name__}")

@@ -12,7 +12,8 @@ BYTES_A_SECOND = 256 << 10
 _LINE_BYTES = 32
 """What a line costs beside its text: its number and time."""
 _LAST_LINES = 200
-
+_SEQUENCE_BYTES = 16
+"""Longer than what terminals are steered with: such a state may be the beginning of that."""
 _NOTHING_SEEN = re.compile(r"(?:\x1b\[[0-9;?]*[A-Za-z]|\s)*")
 
 
@@ -132,14 +133,16 @@ class Allowance:
 
 
 def _last_state(line: bytes, *, keep_end: bool = False) -> bytes:
-    """Return what a terminal shows of a line last; a `\\r` at its very end is kept, if wanted, for more may follow it."""
+    """Return what a terminal shows of a line last. `keep_end`: more may follow, so that what a short state replaces is kept, too."""
     if b"\r" not in line:
         return line
     *before, last = line.split(b"\r")
-    if not _is_blank(last):
+    if not (keep_end and len(last) < _SEQUENCE_BYTES) and not _is_blank(last):
         return last
     shown = next((part for part in reversed(before) if not _is_blank(part)), b"")
-    return shown + b"\r" + last if keep_end and shown else shown
+    if not keep_end:
+        return shown
+    return shown + b"\r" + last if shown else last
 
 
 def _is_blank(part: bytes) -> bool:
