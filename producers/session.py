@@ -14,14 +14,16 @@ from typing import NamedTuple
 
 from runherald.errors import Unreachable
 from runherald.identifiers import new_producer_id
-from runherald.producers.journal.folder import JournalHead
+from runherald.producers.journal.folder import JournalHead, JournalProcess
 from runherald.producers.journal.journal import Journal
 from runherald.producers.origin import host_name
 from runherald.producers.recorder import Recorder
 from runherald.producers.server.client import ApiClient
 from runherald.producers.shipping.destination import destination_of, open_transport
+from runherald.producers.shipping.offline import OfflineShipper
 from runherald.producers.shipping.send_queue import SendQueue
 from runherald.producers.shipping.shipper import Shipper
+from runherald.setting_checks import OFFLINE
 
 EXIT_SECONDS = 10.0
 READ_SECONDS = 30.0
@@ -30,7 +32,7 @@ _log = logging.getLogger("runherald.session")
 
 
 class Destination(NamedTuple):
-    """Where events go and journals lie. `log` is empty for the server at `url`."""
+    """Where events go and journals lie. `log` is empty for the server at `url`, which may be `offline`: then events go nowhere."""
 
     url: str
     token: str
@@ -51,10 +53,17 @@ class Session:
         self, *, workspace: str, run_id: str, steps: dict[str, int], lease_seconds: float = 0.0, producer: str = ""
     ) -> Recorder:
         """Return a recorder on a journal of its own, which the shipper sends from now on."""
-        head = JournalHead(workspace=workspace, run_id=run_id, producer=producer or new_producer_id(), destination=self._address)
+        host, pid = host_name(), os.getpid()
+        head = JournalHead(
+            workspace=workspace,
+            run_id=run_id,
+            producer=producer or new_producer_id(),
+            destination=self.address,
+            process=JournalProcess(host=host, pid=pid, lease_seconds=lease_seconds),
+        )
         journal = Journal(self.destination.home, head)
         queue = SendQueue(head, journal.folder, journal=journal)
-        recorder = Recorder(journal, queue, steps, lease_seconds=lease_seconds, host=host_name(), pid=os.getpid())
+        recorder = Recorder(journal, queue, steps, lease_seconds=lease_seconds, host=host, pid=pid)
         self._recorders.add(recorder)
         _watch_worker()
         self.shipper.add(queue)
@@ -64,12 +73,24 @@ class Session:
         """Return the client, after all that this process said was acknowledged: what is read includes it.
 
         Raises:
-            Unreachable: it could not be sent.
+            Unreachable: it could not be sent, or the session is offline.
         """
+        client = self.client
         if not self.shipper.settle(READ_SECONDS):
             error = self.shipper.last_error
-            raise Unreachable(str(error) if error else f"{self.client.url} takes longer than {READ_SECONDS:.0f} s to take events")
-        return self.client
+            raise Unreachable(str(error) if error else f"{client.url} takes longer than {READ_SECONDS:.0f} s to take events")
+        return client
+
+    @property
+    def client(self) -> ApiClient:
+        """The client of the server, whatever was said and not yet sent.
+
+        Raises:
+            Unreachable: the session is offline.
+        """
+        if self._client is None:
+            raise Unreachable("RUNHERALD_URL is 'offline': nothing can be read; `runherald sync --url URL` sends what is kept to a server")
+        return self._client
 
     def close(self) -> None:
         """Send what is left, for at most 10 s, and let go; what cannot be sent stays in its journal."""
@@ -78,7 +99,8 @@ class Session:
         if left:
             _log.info("records_left count=%d home=%s: `runherald sync` sends them", left, self.destination.home)
         self.shipper.stop()
-        self.client.close()
+        if self._client is not None:
+            self._client.close()
 
     def after_fork(self) -> None:
         """Begin anew in a forked child."""
@@ -90,10 +112,14 @@ class Session:
 
     def _open(self) -> None:
         url, token, log, home = self.destination
-        self._address = destination_of(url=url, log=log)
+        self.address = destination_of(url=url, log=log)
         self.opening = threading.RLock()  # held while a journal is opened; a child gets its own, since a thread may hold it during a fork
-        self.client = ApiClient(url, token, patience_seconds=READ_SECONDS)
-        self.shipper = Shipper(open_transport(url=url, token=token, log=log), home=home, destination=self._address, saw=self.client.saw)
+        self._client: ApiClient | None = None
+        self.shipper: Shipper | OfflineShipper = OfflineShipper()
+        if url != OFFLINE:
+            self._client = ApiClient(url, token, patience_seconds=READ_SECONDS)
+            transport = open_transport(url=url, token=token, log=log)
+            self.shipper = Shipper(transport, home=home, destination=self.address, saw=self._client.saw)
 
 
 _sessions: dict[Destination, Session] = {}

@@ -16,6 +16,7 @@ from .experiment import Experiment
 from .run.run import Run, run_of
 
 if TYPE_CHECKING:
+    from .jobs.compute import ComputeTargets
     from runherald.producers.files.store import FileStore
     from runherald.producers.session import Session
 
@@ -65,6 +66,7 @@ class Workspace:
         self._subscription_id = subscription_id or ""
         self._resource_group = resource_group or ""
         self._lease_seconds = settings.lease_seconds
+        self._compute = settings.compute
         to_kafka = settings.log if settings.log.startswith("kafka://") else ""
         home = settings.home.expanduser().absolute()
         self._files = str(home / "files") if not (files or settings.files) else _checked(files or settings.files)
@@ -137,6 +139,18 @@ class Workspace:
         return store_at(self._files)
 
     @property
+    def files_at(self) -> str:
+        """Where the files of runs are kept, as it was given or set (ours)."""
+        return self._files
+
+    @property
+    def compute_targets(self) -> ComputeTargets:
+        """The compute targets, by name; `compute_targets.create(name, slots=2)` makes one (ours)."""
+        from .jobs.compute import ComputeTargets, targets_of_settings  # with the first that is submitted
+
+        return ComputeTargets(self, self._session.destination.home, targets_of_settings(self._compute))
+
+    @property
     def experiments(self) -> dict[str, Experiment]:
         """The active experiments, by name."""
         return {experiment.name: experiment for experiment in Experiment.list(self)}
@@ -153,7 +167,7 @@ class Workspace:
         return run_of(Experiment(self, view.experiment_name), view)
 
     def __repr__(self) -> str:
-        return f"Workspace(Name: {self._name}, Url: {self._session.client.url})"
+        return f"Workspace(Name: {self._name}, Url: {self._session.address})"
 
 
 def _checked(files: str | os.PathLike[str]) -> str:

@@ -9,9 +9,13 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 EMBEDDED = "embedded"
+OFFLINE = "offline"
+"""In place of a server's URL: what runs say stays in their journals."""
 
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._\-]*[A-Za-z0-9.])?|\[?[0-9A-Fa-f:.]*:[0-9A-Fa-f:.%a-z]*\]?")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+_TARGET = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}=([0-9]{1,4})")
+_MAX_SLOTS = 1_024
 _ADDRESS = re.compile(r"[^@\s,<>\"()\x00-\x1f]+@[^@\s,<>\"()\x00-\x1f]+")
 _SENDER = re.compile(rf"{_ADDRESS.pattern}|[^<>\x00-\x1f\x7f]*<{_ADDRESS.pattern}>")
 
@@ -83,6 +87,16 @@ def _check_to(addresses: tuple[str, ...]) -> str:
     return f"address {wrong[0]} of {len(addresses)} is no mail address; write name@example.org" if wrong else ""
 
 
+def _check_compute(targets: tuple[str, ...]) -> str:
+    names = [target.partition("=")[0] for target in targets]
+    wanted = "write NAME=SLOTS, such as gpu=1: a name of letters, digits, `_` and `-`, and from 1 to 1024 slots"
+    for number, target in enumerate(targets, 1):
+        found = _TARGET.fullmatch(target)
+        if not found or not 1 <= int(found[1]) <= _MAX_SLOTS:
+            return f"its entry {number} is no compute target; {wanted}"
+    return f"names a compute target twice; {wanted}" if len(set(names)) != len(names) else ""
+
+
 def _check_number(low: float, high: float, what: str) -> Callable[[float], str]:
     def check(number: float) -> str:
         return "" if low <= number <= high else f"is a number outside of {low:g} to {high:g}; {what}"
@@ -92,8 +106,9 @@ def _check_number(low: float, high: float, what: str) -> Callable[[float], str]:
 
 CHECKS: Mapping[str, Callable[[Any], str]] = MappingProxyType(
     {
-        "url": _check_url("http", "https"),
+        "url": _check_url("http", "https", word=OFFLINE),
         "token": _check_token,
+        "compute": _check_compute,
         "host": _check_host,
         "port": _check_number(0, 65_535, "write a port, or 0 for a free one"),
         "log": _check_log,

@@ -2,9 +2,11 @@
 
 HOME/journals/RUN~PRODUCER/
     owner                      locked while the process that writes the journal lives
+    sender                     of an offline journal: locked while a process sends it, perhaps beside its owner
     journal.json               whose it is, and where it is to be sent (`JournalHead`)
     00000000000000000000.seg   frames (`producers.frames`); the name is the ordinal of the first
     acknowledged               the ordinal of the first record that is not yet acknowledged
+    sent-to                    of an offline journal: the address that it was first sent to
     rejected.jsonl             events that the server refused, each with the reason
     damaged-SEGMENT-OFFSET     stretches of a segment that hold no whole frame
 """
@@ -17,7 +19,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from runherald.errors import InvalidInput
 from runherald.producers.journal.owner_lock import OwnerLock
@@ -25,14 +27,28 @@ from runherald.producers.journal.owner_lock import OwnerLock
 _SEGMENT = ".seg"
 
 
+class JournalProcess(Struct, frozen=True, kw_only=True):
+    """A process that writes a journal. `lease_seconds`: of the run that it began; 0 where it only says something of a run of another."""
+
+    host: str
+    pid: int
+    lease_seconds: float = 0.0
+
+
 class JournalHead(Struct, frozen=True, kw_only=True):
-    """Whose a journal is. `destination` is the URL that its events go to: another server's leftovers stay where they are."""
+    """Whose a journal is.
+
+    Attributes:
+        destination: the URL that its events go to: another server's leftovers stay where they are. `offline`: wherever they are sent first.
+        process: the process that writes it; older versions did not say so.
+    """
 
     workspace: str
     run_id: str
     producer: str
     destination: str = ""
     version: int = 1
+    process: JournalProcess | UnsetType = UNSET
 
 
 class JournalFolder:
@@ -64,6 +80,10 @@ class JournalFolder:
     def lock(self) -> OwnerLock:
         """Take the journal over; raises what `OwnerLock` does."""
         return OwnerLock(self.path / "owner")
+
+    def lock_sender(self) -> OwnerLock:
+        """Take the sending of an offline journal over, whose owner may live; raises what `OwnerLock` does."""
+        return OwnerLock(self.path / "sender")
 
     def head(self) -> JournalHead:
         """Return whose it is.
@@ -110,6 +130,21 @@ class JournalFolder:
                 path.unlink(missing_ok=True)
         _write(self.path / "acknowledged", str(following).encode())
 
+    def sent_to(self) -> str:
+        """Return the address that an offline journal was first sent to; empty where it was not."""
+        try:
+            return (self.path / "sent-to").read_text("utf-8")
+        except (OSError, UnicodeDecodeError):
+            return ""
+
+    def send_to(self, address: str) -> None:
+        """Keep the address that an offline journal is sent to, lest half of a run go elsewhere.
+
+        Raises:
+            OSError: the disk does not take it.
+        """
+        _write(self.path / "sent-to", address.encode())
+
     def reject(self, line: bytes) -> None:
         """Add a line to the rejected events.
 
@@ -141,8 +176,8 @@ class JournalFolder:
         (self.path / "acknowledged").unlink(missing_ok=True)
         if self.keeps_unsent:
             return
-        (self.path / "journal.json").unlink(missing_ok=True)
-        (self.path / "owner").unlink(missing_ok=True)
+        for name in ("sent-to", "journal.json", "sender", "owner"):
+            (self.path / name).unlink(missing_ok=True)
         self.path.rmdir()
 
 

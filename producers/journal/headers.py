@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from runherald.events import RunHeader
 
 
+_FIRST = 4
+"""A run's creation is what its first producer says first of all, but for a heartbeat."""
+
+
 def header_in_journal(home: Path, run_id: str) -> RunHeader | None:
     """Return what a run was begun with, as it stands in a journal; None where none has it."""
     # Loaded here: a process that imports a script to work for it needs none of it.
@@ -24,7 +28,7 @@ def header_in_journal(home: Path, run_id: str) -> RunHeader | None:
         try:
             if folder.head().run_id != run_id:
                 continue
-            for _, payload in JournalReader(folder).read(1):  # a run's creation is what its first producer says first of all
+            for _, payload in JournalReader(folder).read(_FIRST):
                 entry = decode_entry(payload)
                 data = payload_of(entry) if isinstance(entry, Said) else None
                 if isinstance(data, AmlRunEvent) and data.header is not None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 from runherald.errors import InvalidInput, Unreachable
+from runherald.setting_checks import OFFLINE
 
 if TYPE_CHECKING:
     import http.client
@@ -121,6 +122,8 @@ def _load() -> None:
 
 
 def _split(url: str) -> SplitResult:
+    if url == OFFLINE:
+        raise InvalidInput("RUNHERALD_URL: is 'offline', where no server is asked; set the address of one, or pass it as --url")
     try:
         parts = urlsplit(url)
         port = parts.port

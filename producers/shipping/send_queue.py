@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -13,7 +13,9 @@ from runherald.producers.journal.folder import JournalFolder, JournalHead
 from runherald.producers.journal.journal import Journal
 from runherald.producers.journal.owner_lock import OwnerLock
 from runherald.producers.journal.reader import DamagedStretch, JournalReader
+from runherald.producers.origin import host_name
 from runherald.producers.shipping.batching import MAX_POINTS, Unreadable, to_events
+from runherald.producers.shipping.lost_process import lost_process
 from runherald.wire import encode_batch
 
 _log = logging.getLogger("runherald.shipper")
@@ -25,7 +27,8 @@ Beat = Callable[[float, int], None]
 class SendQueue:
     """Hands out a journal's events in order and keeps how far they are acknowledged. Used by the shipper's thread alone.
 
-    It belongs to the live journal of this process, or to one whose owner is dead (`lock`, held until `finish`).
+    It belongs to the live journal of this process, or to one whose owner is dead, or to an offline one whose owner may live (`locks`, held
+    until `finish`).
 
     Attributes:
         acknowledged: the ordinal of the first record that is not yet acknowledged.
@@ -33,9 +36,18 @@ class SendQueue:
         cancel_requested: somebody asked to cancel the run.
         rejected: how many events the server refused.
         damaged: how many stretches could not be read.
+        followed: the owner lives, and may append more.
     """
 
-    def __init__(self, head: JournalHead, folder: JournalFolder, *, journal: Journal | None = None, lock: OwnerLock | None = None) -> None:
+    def __init__(
+        self,
+        head: JournalHead,
+        folder: JournalFolder,
+        *,
+        journal: Journal | None = None,
+        locks: Iterable[OwnerLock] = (),
+        followed: bool = False,
+    ) -> None:
         self.head = head
         self.folder = folder
         self.journal = journal
@@ -45,12 +57,14 @@ class SendQueue:
         self.cancel_requested = False
         self.rejected = 0
         self.damaged = 0
-        self._lock = lock
+        self.followed = followed
+        self._locks = list(locks)
         self._reader = JournalReader(folder, self.acknowledged)
         self._read_to = self.acknowledged
         self._pending: list[Event] = []
         self._told: set[str] = set()
         self._exhausted = False
+        self._mourned = False
 
     @classmethod
     def adopt(cls, folder: JournalFolder) -> SendQueue:
@@ -61,9 +75,30 @@ class SendQueue:
             InvalidInput: the head is damaged.
             OSError: the files cannot be read or locked.
         """
-        head = folder.head()
-        lock = folder.lock()
-        return cls(head, folder, lock=lock)
+        return cls(folder.head(), folder, locks=[folder.lock()])
+
+    @classmethod
+    def follow(cls, folder: JournalFolder) -> SendQueue:
+        """Send an offline journal, whose owner may live (`followed`).
+
+        Raises:
+            BlockingIOError: somebody else does so.
+            InvalidInput: the head is damaged.
+            OSError: the files cannot be read or locked.
+        """
+        queue = cls(folder.head(), folder, locks=[folder.lock_sender()], followed=True)
+        queue.look_for_owner()
+        return queue
+
+    def look_for_owner(self) -> None:
+        """See whether the owner of a journal that is followed has died: then nothing is added any more, and it is ours."""
+        if not self.followed:
+            return
+        try:
+            self._locks.append(self.folder.lock())
+        except BlockingIOError:
+            return
+        self.followed = False
 
     @property
     def behind(self) -> int:
@@ -87,8 +122,9 @@ class SendQueue:
                 return []
             records = self._read(max_records)
             if not records:
-                self._exhausted = self.journal is None
-                return []
+                self._exhausted = self.journal is None and not self.followed
+                self._pending = self._last_words()
+                break
             self._pending, unreadable = to_events(records, self.head)
             self._read_to = records[-1][0] + 1
             for one in unreadable:
@@ -124,8 +160,16 @@ class SendQueue:
                 self.folder.discard()
         except OSError as error:
             self._tell("discard", "journal_not_removed path=%s reason=%r", self.folder.path, str(error))
-        if self._lock is not None:
-            self._lock.release()
+        while self._locks:
+            self._locks.pop().release()
+
+    def _last_words(self) -> list[Event]:
+        """Return what is left to say of a run whose process died, once, after all that it said itself."""
+        if not self._exhausted or self._mourned:
+            return []
+        self._mourned = True
+        claim = lost_process(self.folder, self.head, host=host_name())
+        return [] if claim is None else [claim]
 
     def _read(self, limit: int) -> list[tuple[int, bytes]]:
         self._reader.expect(self._read_to)
@@ -151,7 +195,7 @@ class SendQueue:
     def _read_interrupted(self, limit: int) -> list[tuple[int, bytes]]:
         """Return what was held back for a record that a handler of signals had interrupted, with that record if it has come."""
         if self.journal is None:
-            return self._reader.release(limit)
+            return [] if self.followed else self._reader.release(limit)
         with self.journal.lock:  # nothing is appended now: what has not come yet is in memory, or will not come
             records = self._reader.read(limit)
             return records if records or not self.journal.on_disk else self._reader.release(limit)

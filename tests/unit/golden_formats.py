@@ -42,7 +42,7 @@ from runherald.dead_letters import (
 )
 from runherald.events import AmlRunHeartbeatEvent, AmlRunStatusChangedEvent, Event, PathStep, Unknown, new_event
 from runherald.producers.journal.entries import Entry, Lines, Logged, Point, Said, Text, decode_entry, encode_entry
-from runherald.producers.journal.folder import JournalHead
+from runherald.producers.journal.folder import JournalHead, JournalProcess
 from runherald.records import Outgoing, Record, TopicPartition
 from runherald.sinks.state_text import decode_state, encode_state
 from runherald.state import RunState, Transition
@@ -224,6 +224,8 @@ ENTRIES: dict[str, Entry] = {
     "said": Said("AmlRunHeartbeatEvent", MICROS, b'{"leaseSeconds":60.0}'),
 }
 
+HEAD = JournalHead(workspace="default", run_id="digits_1", producer="host-1", destination="http://here:1")
+
 LINES = Lines("logs/python.log", "file", 7, MICROS, ("epoch 1 ✓", ""))
 """An entry that the sample journal is older than."""
 
@@ -288,9 +290,8 @@ SAMPLES: dict[str, Sample] = {
     "notice-pending-1.json": _json_sample(NOTICE),
     "lag-watch-1.json": replace(_json_sample(WATCHED_BEFORE), former=True),
     "lag-watch-2.json": _json_sample(WATCHED),
-    "journal-head-1.json": _json_sample(
-        JournalHead(workspace="default", run_id="digits_1", producer="host-1", destination="http://here:1")
-    ),
+    "journal-head-1.json": _json_sample(HEAD),
+    "journal-head-2.json": _json_sample(replace(HEAD, process=JournalProcess(host="gpu-7", pid=4711, lease_seconds=60.0))),
     **{f"journal-entry-{name}-1.msgpack": Sample(entry, encode_entry(entry), decode_entry) for name, entry in ENTRIES.items()},
     "journal-entry-lines-1.msgpack": Sample(LINES, encode_entry(LINES), decode_entry),
 }
