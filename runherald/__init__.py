@@ -16,17 +16,26 @@ if TYPE_CHECKING:
     from runherald.producers.experiment import Experiment
     from runherald.producers.run.run import Run
     from runherald.producers.workspace import Workspace
+    from runherald.run import get_run
 
-__all__ = ["Experiment", "Run", "Workspace"]
+    VERSION: str
+    __version__: str
+
+__all__ = ["VERSION", "Experiment", "Run", "Workspace", "__version__", "get_run"]
 
 _MODULES = {
     "Experiment": "runherald.producers.experiment",
     "Run": "runherald.producers.run.run",
     "Workspace": "runherald.producers.workspace",
+    "get_run": "runherald.run",
 }
 
 
 def __getattr__(name: str) -> object:
+    if name in ("VERSION", "__version__"):
+        from importlib.metadata import version
+
+        return version("runherald")
     if name not in _MODULES:
         raise AttributeError(f"module 'runherald' has no attribute {name!r}")
     from importlib import import_module

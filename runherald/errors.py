@@ -19,6 +19,11 @@ class RunheraldError(Exception):
 
     exit_status = 1
 
+    @property
+    def message(self) -> str:
+        """What is wrong: what scripts of azureml-core read."""
+        return str(self)
+
 
 class InvalidInput(RunheraldError):
     """The caller's value is wrong."""
