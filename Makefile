@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 BIN := .venv/bin
 LOG ?= embedded
 ARGS ?=
-SOURCES := alerts deploy producers sinks streams studio runherald examples benchmarks tests
+SOURCES := alerts bridges deploy producers sinks streams studio runherald examples benchmarks tests
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check format up bench drill fuzz docs lock clean

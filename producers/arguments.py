@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from runherald.errors import InvalidEvent, InvalidInput
 from runherald.limits import DEFAULT_LIMITS
-from runherald.validation import check_metric_name, check_properties, check_run_id, check_tags
+from runherald.validation import check_metric_name, check_params, check_properties, check_run_id, check_tags
 
 _MAX_STEP = 2**63 - 1
 
@@ -90,6 +90,14 @@ def properties(what: str, given: object) -> dict[str, str]:
     pairs = _pairs(what, "properties", given)
     texts = {_key(what, "property", key): _text(f"{what}: property {key!r}", value) for key, value in pairs}
     _checked(what, lambda: check_properties("properties", texts))
+    return texts
+
+
+def params(what: str, given: object) -> dict[str, str]:
+    """Return parameters: values become texts. Raises what `tags` does."""
+    pairs = _pairs(what, "params", given)
+    texts = {_key(what, "param", key): _text(f"{what}: param {key!r}", value) for key, value in pairs}
+    _checked(what, lambda: check_params("params", texts))
     return texts
 
 

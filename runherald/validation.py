@@ -97,6 +97,11 @@ def check_properties(field: str, properties: Mapping[str, str], limits: Limits =
     _mapping(field, properties, limits.properties, limits.property_key, limits.property_value)
 
 
+def check_params(field: str, params: Mapping[str, str], limits: Limits = DEFAULT_LIMITS) -> None:
+    """Raise `InvalidEvent` unless the mapping can be parameters: few enough, keys and values short enough."""
+    _mapping(field, params, limits.params, limits.param_key, limits.param_value)
+
+
 def _check_run(data: AmlRunEvent, limits: Limits) -> None:
     if data.operation == "Created":
         if data.header is None:
@@ -114,7 +119,7 @@ def _check_run(data: AmlRunEvent, limits: Limits) -> None:
     check_properties("data.properties", data.properties, limits)
     if data.actor is not None:
         _text("data.actor.name", data.actor.name, limits.display_name)
-    _mapping("data.params", data.params, limits.params, limits.param_key, limits.param_value)
+    check_params("data.params", data.params, limits)
 
 
 def _check_status(data: AmlRunStatusChangedEvent, limits: Limits) -> None:

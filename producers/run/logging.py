@@ -1,18 +1,18 @@
-"""What a run logs: numbers, texts, lists, rows, tables and charts.
+"""What a run logs: numbers, texts, lists, rows, tables and charts; parameters and lines (ours).
 
 Each call returns when the record stands in the journal: it never waits for the network and never raises for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import SupportsIndex
 
 from .identity import RunIdentity
 
 
 class RunLogging(RunIdentity):
-    """The part of `Run` that logs metrics."""
+    """The part of `Run` that logs."""
 
     def log(self, name: str, value: object, description: str = "", step: SupportsIndex | None = None) -> None:
         """Log a number or a text under a name. Several values of a name make a curve, over `step` or their order.
@@ -73,3 +73,23 @@ class RunLogging(RunIdentity):
         """Log predictions against true values: `data` has `bin_averages`, `bin_errors` and `bin_counts`, one a bin, and `bin_edges`, one
         more. Raises what `log_confusion_matrix` does."""
         self._writer.log_chart("predictions", name, value, description)
+
+    def log_params(self, params: Mapping[str, object]) -> None:
+        """Log what the run is run with, such as a learning rate (ours): texts by name. Of a name logged again the later value counts.
+
+        Raises:
+            InvalidInput: a name or value cannot be taken (up to 250 and 6,000 characters), there are over 200, or the run has ended.
+        """
+        self._writer.log_params(params)
+
+    def log_lines(self, lines: Iterable[str], file: str = "logs/lines.log") -> None:
+        """Log lines of text under a file's name (ours): they are shown with the run's console.
+
+        Odd characters are replaced, and a line beyond 16,384 characters is cut.
+
+        Raises:
+            InvalidInput: the file's name is empty, too long or no text, or the run has ended.
+        """
+        if isinstance(lines, str):
+            lines = [lines]
+        self._writer.log_lines(file, lines)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from runherald.errors import InvalidInput
@@ -42,6 +42,8 @@ class RunWriter:
         self._recorder: Recorder | None = None
         self._cancel_requested = False
         self._rejected = 0
+        self.before_end: list[Callable[[], None]] = []
+        """What is called when the run is about to end, such as threads that log for it; none of it raises or waits long."""
 
     def log(self, name: str, value: object, description: str | None = "", step: object = None) -> None:
         """Record a number or a text under a metric's name."""
@@ -155,6 +157,12 @@ class RunWriter:
         self.properties.update(texts)
         return texts
 
+    def log_params(self, params: Mapping[str, object]) -> None:
+        """Record parameters; of a name that has a value already the later one counts."""
+        texts = arguments.params(self._run, params)
+        if texts:
+            self._for_metrics().say(AmlRunEvent(operation="Updated", params=texts, actor=self._actor()))
+
     def report(
         self,
         status: Status,
@@ -197,6 +205,9 @@ class RunWriter:
             return
         if self.ended is not None:
             raise InvalidInput(f"run {self.run_id}: has ended as {self.ended} and cannot become {status}; start another run")
+        for call in self.before_end:
+            call()
+        self.before_end.clear()
         self.report(status, cause=cause, message=message, error=error, evidence=evidence)
         self.ended = status
         recorder, self._recorder = self._recorder, None

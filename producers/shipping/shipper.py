@@ -24,6 +24,7 @@ ADOPT_SECONDS = 30.0
 HELD_UP_SECONDS = 10.0
 """An attempt that takes so long is not waited for where a script ends a run or itself."""
 MAX_EVENTS = 500
+THREAD_NAME = "runherald-shipper"
 _ADOPTED_AT_ONCE = 4
 _ENDED_OPEN = 16
 
@@ -160,7 +161,7 @@ class Shipper:
     def _begin(self) -> None:
         if self._thread is not None or self._stopped:
             return
-        thread = threading.Thread(target=self._run, name="runherald-shipper", daemon=True)
+        thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
         try:
             thread.start()
         except RuntimeError as error:  # the user may have no more threads, or the interpreter is about to end

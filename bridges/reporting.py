@@ -1,0 +1,114 @@
+"""What the bridges share: a run that is told of metrics and parameters, and a training that is never disturbed by it."""
+
+from __future__ import annotations
+
+import atexit
+import dataclasses
+import logging
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from itertools import islice
+
+from runherald import Run
+from runherald.errors import RunheraldError
+from runherald.limits import DEFAULT_LIMITS
+from runherald.producers.texts import line_of, text_of
+
+RANK_VARIABLES = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "JSM_NAMESPACE_RANK", "LOCAL_RANK")
+"""Where launchers say which process of several this is; the first that is set counts."""
+_TOLD_AT_MOST = 100
+_DEEP = 5
+
+RunSource = Run | Callable[[], Run] | None
+
+_log = logging.getLogger("runherald.bridges")
+
+
+class Reporter:
+    """Tells a run what a framework has to say. What the run does not take is named once in the log, and the training goes on.
+
+    Args:
+        run: the run, or a function that begins it in the process that reports; None for the one that the script is (`Run.get_context`).
+            A function is called, and the context asked for, when there is something to say.
+        end_run: end the run with the training, or as failed with the process if the training broke off; else whoever began it does.
+    """
+
+    def __init__(self, run: RunSource = None, *, end_run: bool = False) -> None:
+        self._source = run
+        self._run = run if isinstance(run, Run) else None
+        self._end_run = end_run
+        self._params: set[str] = set()
+        self._told: set[str] = set()
+        self._pid = os.getpid()
+        if end_run:
+            atexit.register(self._end_with_process)
+
+    @property
+    def run(self) -> Run:
+        """The run that is told."""
+        if self._run is None:
+            self._run = self._source() if callable(self._source) else Run.get_context()
+        return self._run
+
+    def metrics(self, values: Mapping[str, object], step: int) -> None:
+        """Log numbers and texts under their names, at a step."""
+        for name, value in values.items():
+            self._tell(f"metric {name!r}", partial(self._metric, name, value, step))
+
+    def params(self, values: object) -> None:
+        """Log parameters: what is nested gets names like `optimizer/lr`. Long texts are cut, and a run has 200 of them at most."""
+        room = DEFAULT_LIMITS.params - len(self._params)
+        texts = dict(flat(values))
+        taken = dict(islice(((name, text) for name, text in texts.items() if name not in self._params), room))
+        again = {name: text for name, text in texts.items() if name in self._params}
+        if left_out := len(texts) - len(taken) - len(again):
+            self._say_once("params", f"{left_out} parameters are left out; a run keeps {DEFAULT_LIMITS.params}")
+        self._params.update(taken)
+        if taken or again:
+            self._tell("params", lambda: self.run.log_params({**again, **taken}))
+
+    def end(self, error: BaseException | None = None) -> None:
+        """Say that the training has ended, with what broke it off if anything did."""
+        run = self._run
+        if self._end_run and run is not None and os.getpid() == self._pid:
+            self._tell("end", lambda: run.__exit__(type(error), error, None))
+
+    def _metric(self, name: object, value: object, step: int) -> None:
+        self.run.log(line_of(name, DEFAULT_LIMITS.metric_name), value, step=step)
+
+    def _tell(self, what: str, call: Callable[[], None]) -> None:
+        try:
+            call()
+        except RunheraldError as error:
+            self._say_once(what, str(error))
+
+    def _say_once(self, what: str, reason: str) -> None:
+        if what not in self._told and len(self._told) < _TOLD_AT_MOST:
+            self._told.add(what)
+            _log.warning("bridge_left_out what=%r reason=%r", what, reason)
+
+    def _end_with_process(self) -> None:
+        """End what the training left open: Python keeps the exception that ends a script."""
+        self.end(None if hasattr(sys, "ps1") else getattr(sys, "last_value", None))
+
+
+def is_rank_zero(environ: Mapping[str, str] = os.environ) -> bool:
+    """Say whether this is the process of a distributed training that reports: the first of all, or the only one."""
+    rank = next((found for name in RANK_VARIABLES if (found := environ.get(name, ""))), "0")
+    return rank.strip() == "0"
+
+
+def flat(values: object, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, str]]:
+    """Go through parameters as names and texts; dictionaries, namespaces and dataclasses are taken apart, five deep."""
+    if isinstance(values, Namespace):
+        values = vars(values)
+    elif dataclasses.is_dataclass(values) and not isinstance(values, type):
+        values = {field.name: getattr(values, field.name, None) for field in dataclasses.fields(values)}
+    if isinstance(values, Mapping) and depth < _DEEP:
+        for name, value in values.items():
+            yield from flat(value, f"{prefix}/{name}" if prefix else str(name), depth + 1)
+    elif prefix:
+        yield line_of(prefix, DEFAULT_LIMITS.param_key), text_of(values, DEFAULT_LIMITS.param_value)
