@@ -16,9 +16,10 @@ from .experiment import Experiment
 from .run.run import Run, run_of
 
 if TYPE_CHECKING:
-    from .jobs.compute import ComputeTargets
     from runherald.producers.files.store import FileStore
     from runherald.producers.session import Session
+
+    from .jobs.compute import ComputeTargets
 
 CONFIG_FILES = ("config.json", ".azureml/config.json", "aml_config/config.json")
 

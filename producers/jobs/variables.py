@@ -31,6 +31,7 @@ def variables_of(job: Job, workspace: Workspace, folder: Path, *, environ: Mappi
         "RUNHERALD_TOKEN": to.token,
         "RUNHERALD_LOG": to.log,
         "RUNHERALD_HOME": str(to.home),
+        "RUNHERALD_FILES": workspace.files_at,
         JOB_VARIABLE: str(folder),
         # The program's working folder may be another one.
         "RUNHERALD_CONFIG": str(Path(config).expanduser().absolute()) if config else "",

@@ -28,6 +28,7 @@ from ..experiment import Experiment
 from ..workspace import Workspace
 from .identity import Outputs
 from .run import Run
+from .submitted import SubmittedRun
 
 if TYPE_CHECKING:
     from typing import SupportsIndex
@@ -43,17 +44,6 @@ _SHOWN = 200
 
 _runs: dict[str, Run] = {}
 """The run that this process is, by the id it was submitted with; empty for offline."""
-
-
-class SubmittedRun(Run):
-    """The run that this script was submitted as. Its end is said by whoever runs it, so completing it here says nothing, and logging goes
-    on; failing it counts."""
-
-    def _end(self, status: Status, cause: Cause | None = None, message: str = "") -> None:
-        if status is Status.COMPLETED:
-            self.flush(timeout_seconds=10)
-        else:
-            super()._end(status, cause, message)
 
 
 class OfflineRun(Run):

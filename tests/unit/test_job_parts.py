@@ -62,6 +62,7 @@ def test_the_program_is_told_which_run_it_is_and_the_jobs_variables_do_not_chang
         "RUNHERALD_URL": "http://127.0.0.1:9",
         "RUNHERALD_TOKEN": "secret",
         "RUNHERALD_HOME": str(tmp_path / "home"),
+        "RUNHERALD_FILES": str(tmp_path / "home" / "files"),
         "RUNHERALD_JOB": str(tmp_path / "job"),
         "RUNHERALD_CONFIG": str(Path("own.toml").absolute()),
     }

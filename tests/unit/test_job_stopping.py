@@ -11,7 +11,6 @@ from runherald.status import Cause
 def test_a_cancelled_program_has_its_grace_and_is_killed_once() -> None:
     stopping = Stopping(100.0, max_seconds=0, grace_seconds=30)
     assert stopping.due(1e9) is None
-    assert stopping.asked is None
     assert stopping.cancel("Why.", 200.0) == signal.SIGTERM
     assert stopping.cancel("Again.", 201.0) is None
     assert stopping.due(229.9) is None
@@ -40,3 +39,7 @@ def test_a_first_ctrl_c_is_passed_on_and_a_second_one_kills() -> None:
     assert stopping.interrupt(3.0) is None
     assert stopping.asked is not None
     assert stopping.asked.message == "Interrupted by the user (Ctrl-C). It was killed by a second Ctrl-C."
+
+
+def test_nobody_asked_at_first() -> None:
+    assert Stopping(0.0, max_seconds=0, grace_seconds=30).asked is None
