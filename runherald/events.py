@@ -142,22 +142,29 @@ class AmlRunHeartbeatEvent(Payload, frozen=True):
 
 
 class TextPoint(Payload, frozen=True):
-    """A text logged as a metric; `time` in microseconds since 1970."""
+    """A text logged as a metric; `time` in microseconds since 1970.
+
+    `sequence`: the number of its record among all of its producer's, by which it is known again in a batch that was cut elsewhere; None for
+    that of its event.
+    """
 
     name: str
     step: int
     time: int
     text: str
+    sequence: int | None = None
 
 
 class MetricObject(Payload, frozen=True):
-    """A row, table, image or chart logged under a metric's name; `time` in microseconds since 1970, `value` any JSON."""
+    """A row, table, image or chart logged under a metric's name; `time` in microseconds since 1970, `value` any JSON. `sequence` as of
+    `TextPoint`."""
 
     name: str
     kind: Literal["row", "table", "list", "image", "confusion_matrix", "accuracy_table", "residuals", "predictions"]
     step: int
     time: int
     value: Any
+    sequence: int | None = None
 
 
 class AmlRunMetricEvent(Payload, frozen=True):

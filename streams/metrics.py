@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from runherald.clock import Clock
 from runherald.errors import InvalidEvent
-from runherald.events import AmlRunMetricEvent, Event
+from runherald.events import AmlRunMetricEvent, Event, event_id
 from runherald.records import Record
 from runherald.sinks.connection import HistoryDatabase
 from runherald.sinks.retry import Retry
@@ -71,11 +71,12 @@ class MetricProjection:
         place = (record.topic, record.partition, record.offset)
         # Encoded first: it may refuse, and then nothing of the event is taken.
         self._objects += [
-            (*run, item.name, item.step, item.time, event.id, position, item.kind, value, *place)
+            (*run, item.name, item.step, item.time, *_identity(event, position, item.sequence), item.kind, value, *place)
             for position, (item, value) in enumerate(zip(data.objects, _encoded(data), strict=True))
         ]
         self._texts += [
-            (*run, item.name, item.step, item.time, event.id, position, item.text, *place) for position, item in enumerate(data.texts)
+            (*run, item.name, item.step, item.time, *_identity(event, position, item.sequence), item.text, *place)
+            for position, item in enumerate(data.texts)
         ]
         self._descriptions += [(*run, name, text, record.offset + 1, *place) for name, text in data.descriptions.items()]
         if data.values:
@@ -120,6 +121,12 @@ class MetricProjection:
             known = self._known[identity] = series_id(*identity)
             self._series.append((*identity, known, offset))
         return known
+
+
+def _identity(event: Event, position: int, sequence: int | None) -> tuple[str, int]:
+    """Return what a text or object is known by: the event that its record alone would be, so that one that is sent again in another batch
+    is the same; its place in the event where producers of before did not say so."""
+    return (event.id, position) if sequence is None else (event_id(event.run_id, event.producer, sequence), 0)
 
 
 def _encoded(data: AmlRunMetricEvent) -> list[str]:

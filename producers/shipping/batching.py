@@ -109,7 +109,7 @@ def _close(batched: Batched, entries: list[tuple[int, Entry]], head: JournalHead
         first, _ = entries[0]
         _, last = entries[-1]
         lines = [entry for _, entry in entries if isinstance(entry, Lines)]
-        data = _lines(lines) if lines else _columns([entry for _, entry in entries])
+        data = _lines(lines) if lines else _columns(entries)
         batched.events.append(_event(head, first, last.time, data))
         entries.clear()
 
@@ -125,7 +125,8 @@ def _lines(entries: Sequence[Lines]) -> AmlRunLogEvent:
     )
 
 
-def _columns(entries: Sequence[Entry]) -> AmlRunMetricEvent:
+def _columns(entries: Sequence[tuple[int, Entry]]) -> AmlRunMetricEvent:
+    first, _ = entries[0]
     series_of: dict[str, int] = {}
     series: list[int] = []
     steps: list[int] = []
@@ -135,7 +136,8 @@ def _columns(entries: Sequence[Entry]) -> AmlRunMetricEvent:
     texts: list[TextPoint] = []
     objects: list[MetricObject] = []
     descriptions: dict[str, str] = {}
-    for entry in entries:
+    for ordinal, entry in entries:
+        sequence = None if ordinal == first else ordinal
         match entry:
             case Point(name, step, time, value):
                 series.append(series_of.setdefault(name, len(series_of)))
@@ -146,9 +148,10 @@ def _columns(entries: Sequence[Entry]) -> AmlRunMetricEvent:
                     value = 0.0
                 values.append(value)
             case Text(name, step, time, text):
-                texts.append(TextPoint(name=name, step=step, time=time, text=text))
+                texts.append(TextPoint(name=name, step=step, time=time, text=text, sequence=sequence))
             case Logged(name, step, time, kind, logged):
-                objects.append(MetricObject(name=name, kind=cast(Literal["row"], kind), step=step, time=time, value=logged))
+                row = cast(Literal["row"], kind)
+                objects.append(MetricObject(name=name, kind=row, step=step, time=time, value=logged, sequence=sequence))
             case Said() | Lines():
                 raise AssertionError("these are events of their own")
         if entry.description:
