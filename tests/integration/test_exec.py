@@ -1,0 +1,346 @@
+"""`runherald exec` with real programs: how they end, what they print, what they leave."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import pytest
+
+from runherald.api import Intake
+from runherald.events import AmlRunLogEvent, AmlRunMetricEvent, AmlRunOutputEvent
+from runherald.producers.jobs.job import CANCEL_FILE, job_folder
+from runherald.producers.journal.folder import journal_folders
+from runherald.state import RunState, fold
+from runherald.status import Cause, Status
+from tests.contract.test_transport import Answer, LoopbackServer
+from tests.server_process import wait_until
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and process groups are POSIX")
+
+RUN = "run-1"
+CONSOLE = "user_logs/std_log.txt"
+
+
+class CancellingServer(LoopbackServer):
+    """Says with each answer that the run is to be cancelled, once it was told so."""
+
+    def __init__(self) -> None:
+        self.cancelled = False
+        super().__init__()
+
+    def accept(self, body: bytes) -> Answer:
+        status, content = super().accept(body)
+        intake = msgspec.json.decode(content, type=Intake)
+        if self.cancelled:
+            content = msgspec.json.encode(msgspec.structs.replace(intake, cancel_requested=[RUN]))
+        return status, content
+
+
+@pytest.fixture
+def server() -> Iterator[CancellingServer]:
+    loopback = CancellingServer()
+    yield loopback
+    loopback.close()
+
+
+class Place(NamedTuple):
+    """Where a test runs programs: the home of the journals, and a working folder."""
+
+    home: Path
+    work: Path
+    url: str
+
+    def start(self, command: Sequence[str], *options: str, **more: Any) -> subprocess.Popen[bytes]:
+        settings = {name: value for name, value in os.environ.items() if not name.startswith("RUNHERALD_")}
+        line = [sys.executable, "-m", "runherald", "exec", "-e", "digits", "--run-id", RUN, *options, "--", *command]
+        return subprocess.Popen(
+            line,
+            cwd=self.work,
+            env={**settings, "RUNHERALD_HOME": str(self.home), "RUNHERALD_URL": self.url, "PYTHONWARNINGS": "ignore"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            **more,
+        )
+
+    def run(self, command: Sequence[str], *options: str, bound: float = 60) -> tuple[int, bytes, str]:
+        process = self.start(command, *options)
+        out, errors = process.communicate(timeout=bound)
+        return process.returncode, out, errors.decode()
+
+    def files(self) -> dict[str, bytes]:
+        folder = self.home / "files" / RUN
+        return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def place(tmp_path: Path, server: CancellingServer) -> Place:
+    work = tmp_path / "work"
+    work.mkdir()
+    return Place(tmp_path / "home", work, server.url)
+
+
+def state(server: LoopbackServer) -> RunState:
+    """Return what history makes of what was sent; nothing of it may be refused."""
+    known: RunState | None = None
+    for event in server.events:
+        folded = fold(known, event)
+        assert folded.rejection is None
+        known = folded.state
+    assert known is not None
+    return known
+
+
+def way(known: RunState) -> list[str]:
+    return [str(step.status) for step in known.path]
+
+
+def lines(server: LoopbackServer, file: str = CONSOLE) -> list[str]:
+    events = [event.data for event in server.events if isinstance(event.data, AmlRunLogEvent) and event.data.file == file]
+    return [line.text for event in events for line in event.lines]
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] != b"Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_a_program_that_ends_well_completes_its_run(server: CancellingServer, place: Place) -> None:
+    (place.work / "outputs").mkdir()
+    (place.work / "outputs" / "of-an-older-run.bin").write_bytes(b"old")
+    script = (
+        r"printf 'one\n\r10%%\r20%%\n'; echo two >&2; echo model > outputs/model.bin; mkdir logs; echo line > logs/train.log; printf end"
+    )
+    status, out, errors = place.run(["sh", "-c", script], "--name", "first", "--tag", "kind=test", "--tag", "flag")
+    assert (status, out) == (0, b"one\n\r10%\r20%\ntwo\nend")  # as the program printed it
+    known = state(server)
+    assert way(known) == ["NotStarted", "Preparing", "Running", "Finalizing", "Completed"]
+    assert known.evidence is not None
+    assert (known.evidence.exit_code, known.cause) == (0, None)
+    assert (known.header.display_name, known.header.tags, known.header.script_name) == ("first", {"kind": "test", "flag": None}, "sh")
+    assert lines(server) == ["one", "20%", "two", "end"]
+    assert lines(server, "logs/train.log") == ["line"]
+    assert place.files() == {CONSOLE: out, "outputs/model.bin": b"model\n", "logs/train.log": b"line\n"}
+    assert {event.data.path for event in server.events if isinstance(event.data, AmlRunOutputEvent)} == set(place.files())
+    assert f"{server.url}/runs/{RUN}" in errors
+    assert not list(place.home.glob("jobs/*"))
+
+
+def test_a_program_that_raises_fails_its_run_with_the_exception(server: CancellingServer, place: Place) -> None:
+    status, _, _ = place.run([sys.executable, "-c", "print('epoch 1')\nraise ValueError('boom')"])
+    known = state(server)
+    assert (status, known.status, known.cause) == (1, Status.FAILED, Cause.CODE_ERROR)
+    assert known.message == "User program failed with ValueError: boom"
+    assert known.error is not None
+    assert known.error.error.debug_info is not None
+    assert known.error.error.debug_info.stack_trace.startswith("Traceback (most recent call last):\n")
+    assert way(known) == ["NotStarted", "Preparing", "Running", "Failed"]
+
+
+def test_what_the_script_says_of_its_failure_stays(server: CancellingServer, place: Place) -> None:
+    script = (
+        "from runherald import Run\nrun = Run.get_context()\nrun.log('loss', 0.5)\nrun.complete()\nwith run:\n    raise KeyError('here')"
+    )
+    status, _, _ = place.run([sys.executable, "-c", script])
+    known = state(server)
+    assert (status, known.message) == (1, "User program failed with KeyError: 'here'")
+    assert [event.data.names for event in server.events if isinstance(event.data, AmlRunMetricEvent)] == [("loss",)]
+    assert way(known).count("Failed") == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "exit_status", "message"),
+    [
+        (["sh", "-c", "kill -SEGV $$"], 139, "User program was ended by SIGSEGV (segmentation fault)"),
+        (["sh", "-c", "echo why; exit 3"], 3, "User program ended with exit status 3; its last line: why"),
+        (["no-such-program"], 127, "User program could not be started: no-such-program: command not found"),
+        (["./plain.txt"], 126, "User program could not be started: ./plain.txt: cannot be executed (permission denied)"),
+    ],
+)
+def test_how_else_a_program_ends(server: CancellingServer, place: Place, command: list[str], exit_status: int, message: str) -> None:
+    (place.work / "plain.txt").write_text("text")
+    status, _, _ = place.run(command)
+    known = state(server)
+    assert (status, known.status, known.cause) == (exit_status, Status.FAILED, Cause.CODE_ERROR)
+    assert known.message.startswith(message)
+    assert ("Running" in way(known)) == (exit_status not in (126, 127))
+
+
+SAVES = """
+import pathlib, time
+from runherald import Run
+run = Run.get_context()
+print("ready" if not run.cancel_requested else "early")
+deadline = time.monotonic() + 60
+while not run.cancel_requested and time.monotonic() < deadline:
+    time.sleep(0.02)
+pathlib.Path("outputs").mkdir()
+pathlib.Path("outputs/saved").write_text("all of it")
+"""
+
+
+def test_a_script_that_looks_whether_it_is_cancelled_has_time_to_save(server: CancellingServer, place: Place) -> None:
+    process = place.start([sys.executable, "-c", SAVES])
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    known = state(server)
+    assert (process.returncode, known.cause) == (0, Cause.USER)
+    assert way(known)[2:] == ["Running", "CancelRequested", "Canceled"]
+    assert known.message == "The runner was told to end by SIGTERM."
+    assert place.files()["outputs/saved"] == b"all of it"
+
+
+def test_who_does_not_end_within_its_grace_is_killed(server: CancellingServer, place: Place) -> None:
+    script = "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nwhile True:\n    print('on')\n    time.sleep(0.05)"
+    process = place.start([sys.executable, "-c", script], "--grace", "0.3")
+    wait_until("its first line", lambda: lines(server) or None, 30)
+    server.cancelled = True  # the next answer says it
+    process.communicate(timeout=60)
+    known = state(server)
+    assert (process.returncode, known.status, known.cause) == (137, Status.CANCELED, Cause.USER)
+    assert known.message == "Canceled on request. It did not end within 0.3 s of that, and was killed."
+    assert known.evidence is not None
+    assert known.evidence.signal == signal.SIGKILL
+
+
+def test_a_file_in_the_jobs_folder_cancels_with_its_reason(server: CancellingServer, place: Place) -> None:
+    process = place.start(["sh", "-c", "echo ready; exec sleep 60"])
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
+    (job_folder(place.home, RUN) / CANCEL_FILE).write_text("Superseded.")
+    process.communicate(timeout=60)
+    known = state(server)
+    assert (process.returncode, known.status, known.message) == (128 + signal.SIGTERM, Status.CANCELED, "Superseded.")
+
+
+def test_a_program_that_runs_too_long_is_cancelled_for_that(server: CancellingServer, place: Place) -> None:
+    status, _, _ = place.run(["sleep", "60"], "--max-seconds", "0.3")
+    known = state(server)
+    assert (status, known.status, known.cause) == (128 + signal.SIGTERM, Status.CANCELED, Cause.TIME_LIMIT)
+    assert known.message == "Ran longer than its limit of 0.3 s."
+
+
+def test_ctrl_c_reaches_the_program_once(server: CancellingServer, place: Place) -> None:
+    script = """
+import signal, time
+heard = []
+signal.signal(signal.SIGINT, lambda *_: heard.append(1))
+print("ready")
+while not heard:
+    time.sleep(0.02)
+time.sleep(0.3)
+print(f"heard {len(heard)}")
+raise SystemExit(7)
+"""
+    process = place.start([sys.executable, "-c", script])
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: all of its foreground
+    out, _ = process.communicate(timeout=60)
+    known = state(server)
+    assert (process.returncode, out, known.status) == (7, b"heard 1\n", Status.CANCELED)
+    assert known.message == "Interrupted by the user (Ctrl-C)."
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="elsewhere than on Linux only the program's own session is found")
+def test_nothing_that_the_program_started_outlives_it(server: CancellingServer, place: Place) -> None:
+    script = """
+import os, subprocess
+near = subprocess.Popen(["sleep", "300"])
+deaf = subprocess.Popen(["sh", "-c", "trap '' TERM; while :; do sleep 300; done"])
+far = subprocess.Popen(["sleep", "300"], start_new_session=True)
+own = subprocess.Popen(["sleep", "300"], start_new_session=True, env={"PATH": os.environ["PATH"]})
+print(near.pid, deaf.pid, far.pid, own.pid)
+"""
+    status, out, _ = place.run([sys.executable, "-c", script])
+    near, deaf, far, own = map(int, out.split())
+    try:
+        assert (status, state(server).status) == (0, Status.COMPLETED)
+        assert [is_alive(pid) for pid in (near, deaf, far)] == [False, False, False]
+        assert is_alive(own)  # what takes the job out of its environment goes its own way
+    finally:
+        os.kill(own, signal.SIGKILL)
+
+
+def test_many_lines_at_once_all_come(server: CancellingServer, place: Place) -> None:
+    script = "import sys\nsys.stdout.write(''.join(f'line {n}\\n' for n in range(200_000)))"
+    status, out, _ = place.run([sys.executable, "-c", script], bound=120)
+    assert status == 0
+    assert out.count(b"\n") == 200_000
+    assert lines(server) == [f"line {number}" for number in range(200_000)]
+    assert place.files()[CONSOLE] == out
+
+
+def test_without_a_server_the_program_runs_and_its_run_is_kept(place: Place) -> None:
+    away = place._replace(url="http://127.0.0.1:9")
+    began = time.monotonic()
+    status, out, errors = away.run(["sh", "-c", "echo here; exit 4"])
+    assert (status, out) == (4, b"here\n")
+    assert errors.count("runherald sync") == 1
+    assert time.monotonic() - began < 30
+    assert [folder.head().run_id for folder in journal_folders(place.home)] == [RUN]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--tag", "=x", "--", "true"], "--tag: has no key"),
+        (["--max-seconds", "soon", "--", "true"], "--max-seconds: is no time"),
+        (["--folder", "nowhere", "--", "true"], "there is no such folder"),
+        ([], "say what is to be run"),
+    ],
+)
+def test_a_wrong_option_runs_nothing(place: Place, options: list[str], message: str) -> None:
+    settings = {name: value for name, value in os.environ.items() if not name.startswith("RUNHERALD_")}
+    answer = subprocess.run(
+        [sys.executable, "-m", "runherald", "exec", "-e", "digits", *options],
+        env={**settings, "RUNHERALD_HOME": str(place.home), "RUNHERALD_URL": place.url},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert answer.returncode == 2
+    assert message in answer.stderr
+    assert not place.home.exists()
+
+
+@pytest.fixture
+def small_group() -> Iterator[Path]:
+    """A cgroup of 200 MB below our own; none where this user may make none."""
+    listed = Path("/proc/self/cgroup")
+    own = dict(line.split(":", 2)[1:] for line in listed.read_text().splitlines()) if listed.exists() else {}
+    if "memory" in own:
+        group, limit = Path(f"/sys/fs/cgroup/memory{own['memory']}", f"runherald-{os.getpid()}"), "memory.limit_in_bytes"
+    else:
+        group, limit = Path(f"/sys/fs/cgroup{own.get('', '')}", f"runherald-{os.getpid()}"), "memory.max"
+    try:
+        group.mkdir()
+        (group / limit).write_text(str(200 << 20))
+    except OSError as error:
+        if group.is_dir():
+            group.rmdir()
+        pytest.skip(f"no cgroup with a limit of memory can be made here: {error}")
+    yield group
+    wait_until("the group to be empty", lambda: not (group / "cgroup.procs").read_text() or None, 10)
+    group.rmdir()
+
+
+def test_a_program_that_the_kernel_kills_for_memory_says_so(server: CancellingServer, place: Place, small_group: Path) -> None:
+    eats = "import sys\nprint('eating')\nkept = [bytearray(b'x' * (1 << 24)) for _ in range(64)]"
+    process = place.start([sys.executable, "-c", eats], preexec_fn=lambda: (small_group / "cgroup.procs").write_text(str(os.getpid())))
+    process.communicate(timeout=90)
+    known = state(server)
+    assert (process.returncode, known.status, known.cause) == (137, Status.FAILED, Cause.OUT_OF_MEMORY)
+    assert known.message == "User program was killed by the kernel: it ran out of memory (SIGKILL)"
