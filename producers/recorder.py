@@ -18,12 +18,18 @@ _TOO_LATE = 4_102_444_800_000_000
 """The year 2100, in microseconds since 1970: no event of then is taken."""
 
 
+def to_go_on(step: int) -> int:
+    """Return what stands for the next step of a metric that another process logged: it may go on there, or be given steps from now on.
+    The same function leads back."""
+    return GIVEN - 1 - step
+
+
 class Recorder:
     """Appends to one journal. Safe between threads; no two of its records have the same time, and none an earlier one than those before
     it, whatever the clock does.
 
     Args:
-        steps: the next step of each metric's name, or GIVEN; shared by the recorders that a Run has one after the other.
+        steps: the next step of each metric's name, GIVEN, or less (`to_go_on`); shared by the recorders that a Run has one after the other.
         lease_seconds: a heartbeat is journalled three times a lease, while the network takes them; none when it is 0.
         micros: the time in microseconds since 1970.
     """
@@ -58,8 +64,8 @@ class Recorder:
         with self._lock:
             following = self._steps.get(name, 0)
             if step is None:
-                if following == GIVEN:
-                    raise self._mixed(name)
+                if following < 0:
+                    following = self._go_on(name, following)
                 step = following
                 self._steps[name] = step + 1
             elif following > 0:
@@ -81,8 +87,8 @@ class Recorder:
         """Record a row, table or list, at the next step of the name."""
         with self._lock:
             step = self._steps.get(name, 0)
-            if step == GIVEN:
-                raise self._mixed(name)
+            if step < 0:
+                step = self._go_on(name, step)
             self._steps[name] = step + 1
             self._append(encode_entry(Logged(name, step, self._now(), kind, value, description)))
 
@@ -120,6 +126,11 @@ class Recorder:
         self.closed = True
         self.queue.beat = None
         self.journal.close()
+
+    def _go_on(self, name: str, following: int) -> int:
+        if following == GIVEN:
+            raise self._mixed(name)
+        return to_go_on(following)
 
     def _append(self, payload: bytes) -> None:
         if self.closed:

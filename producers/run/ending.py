@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from runherald.producers.origin import host_evidence
 from runherald.producers.run.failure import Failure, failure_of, failure_of_exception, is_success
 from runherald.status import Cause, Status
 
 from .identity import RunIdentity
+
+if TYPE_CHECKING:
+    from .resume import Resumed
 
 END_SECONDS = 10.0
 """How long the end of a run waits for its last events to be sent, so that short scripts deliver."""
@@ -21,6 +24,13 @@ class RunEnding(RunIdentity):
     def start(self) -> None:
         """Say that the run runs now: for one that was created elsewhere."""
         self._writer.report(Status.RUNNING, evidence=host_evidence(self._lease_seconds))
+        self._learn(status=str(Status.RUNNING))
+
+    def resume(self, known: Resumed) -> None:
+        """Go on with the run in this process (ours; called by `Experiment.start_logging`): with the next attempt, if it has ended."""
+        self._view = known.view
+        self._writer.go_on(known.steps, known.view.properties if known.view else {})
+        self._writer.report(Status.RUNNING, evidence=host_evidence(self._lease_seconds), resume=known.ended)
         self._learn(status=str(Status.RUNNING))
 
     def complete(self) -> None:

@@ -163,16 +163,24 @@ class RunWriter:
         if texts:
             self._for_metrics().say(AmlRunEvent(operation="Updated", params=texts, actor=self._actor()))
 
+    def go_on(self, steps: Mapping[str, int], properties: Mapping[str, str]) -> None:
+        """Take over what another process said: the next step of each metric's name, and the properties, which are written once."""
+        from runherald.producers.recorder import to_go_on
+
+        self._steps.update((name, to_go_on(step)) for name, step in steps.items())
+        self.properties = dict(properties)
+
     def report(
         self,
         status: Status,
         *,
+        resume: bool = False,
         cause: Cause | None = None,
         message: str = "",
         error: ErrorEnvelope | None = None,
         evidence: Evidence | None = None,
     ) -> None:
-        """Record a change of status."""
+        """Record a change of status. `resume`: as the beginning of the next attempt, whatever the run's status."""
         self._say(
             AmlRunStatusChangedEvent(
                 status=status,
@@ -182,6 +190,7 @@ class RunWriter:
                 error=error,
                 evidence=evidence,
                 actor=self._actor(),
+                resume=resume,
             )
         )
         self.session.shipper.hurry()

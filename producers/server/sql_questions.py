@@ -69,6 +69,16 @@ def outputs(client: ApiClient, run_id: str) -> Iterator[OutputRow]:
         yield OutputRow(path, int(size), sha256, uri)
 
 
+def next_steps(client: ApiClient, workspace: str, run_id: str) -> dict[str, int]:
+    """Return, for each name that a run logged under, the step after its greatest."""
+    where = f"FROM {{}} WHERE workspace = {_quoted(workspace)} AND run_id = {_quoted(run_id)}"
+    steps: dict[str, int] = {}
+    for view in ("metrics", "objects"):
+        for name, greatest in _by_name(client, "name", f"SELECT name, max(step) {where.format(view)}", "GROUP BY name"):
+            steps[name] = max(int(greatest) + 1, steps.get(name, 0))
+    return steps
+
+
 def _by_name(client: ApiClient, name: str, query: str, group: str = "") -> Iterator[list[Any]]:
     """Go through the rows of a query in order of its first column, which names each: an answer holds so many rows at most."""
     last = ""
