@@ -11,6 +11,7 @@ from runherald.sinks.metric_queries import Curve
 from runherald.studio.words import run_name
 
 MAX_CHARTS = 60
+MAX_FIGURES = 500
 
 
 class ChartRun(Struct, frozen=True):
@@ -37,27 +38,46 @@ class Chart(Struct, frozen=True, kw_only=True):
     note: str = ""
 
 
+class Figures(Struct, frozen=True, kw_only=True):
+    """A metric of the run itself in numbers; None where none is finite."""
+
+    name: str
+    last: float | None
+    least: float | None
+    greatest: float | None
+    points: int
+
+
 class Charts(Struct, frozen=True):
-    """The charts of a page, by name; `more` counts those that are left out."""
+    """The charts of a page, by name, and what the run itself logged in numbers; `more` and `more_figures` count those that are left out."""
 
     runs: list[ChartRun]
     charts: list[Chart]
     more: int = 0
+    figures: list[Figures] = []
+    more_figures: int = 0
 
 
 def charts_of(runs: Sequence[RunView], curves: Sequence[Curve]) -> Charts:
-    """Return the charts of a run and its children. A metric with a single point each is a number and no chart."""
+    """Return the charts of a run, which stands first, and its children. A metric with a single point each is a number and no chart."""
     labels = {run.run_id: run_name(run) for run in runs}
     by_name: dict[str, list[Curve]] = {}
     for curve in curves:
         by_name.setdefault(curve.name, []).append(curve)
     drawn = [_chart(name, own, labels) for name, own in sorted(by_name.items()) if any(curve.points > 1 for curve in own)]
     shown = {curve.run_id for chart in drawn for curve in chart.curves}
+    figures = [_figures(curve) for curve in curves if runs and curve.run_id == runs[0].run_id]
     return Charts(
         [ChartRun(run_id, label) for run_id, label in labels.items() if run_id in shown],
         drawn[:MAX_CHARTS],
         max(0, len(drawn) - MAX_CHARTS),
+        figures[:MAX_FIGURES],
+        max(0, len(figures) - MAX_FIGURES),
     )
+
+
+def _figures(curve: Curve) -> Figures:
+    return Figures(name=curve.name, last=curve.last, least=curve.least, greatest=curve.greatest, points=curve.points)
 
 
 def _chart(name: str, curves: Sequence[Curve], labels: dict[str, str]) -> Chart:
