@@ -41,7 +41,7 @@ class RunCallback(keras.callbacks.Callback):  # type: ignore[misc]  # pyright: i
         optimizer: Any = getattr(self.model, "optimizer", None)
         self._reporter.params({name: value for name, value in (self.params or {}).items() if name != "verbose"})
         if optimizer is not None:
-            self._reporter.params({"optimizer": optimizer.get_config()})
+            self._reporter.params_of(lambda: {"optimizer": optimizer.get_config()})
         if isinstance(loss := getattr(self.model, "loss", None), str):
             self._reporter.params({"loss": loss})
 

@@ -40,7 +40,7 @@ class Reporter:
         self._source = run
         self._run = run if isinstance(run, Run) else None
         self._end_run = end_run
-        self._params: set[str] = set()
+        self._names: set[str] = set()
         self._told: set[str] = set()
         self._pid = os.getpid()
         if end_run:
@@ -60,21 +60,28 @@ class Reporter:
 
     def params(self, values: object) -> None:
         """Log parameters: what is nested gets names like `optimizer/lr`. Long texts are cut, and a run has 200 of them at most."""
-        room = DEFAULT_LIMITS.params - len(self._params)
-        texts = dict(flat(values))
-        taken = dict(islice(((name, text) for name, text in texts.items() if name not in self._params), room))
-        again = {name: text for name, text in texts.items() if name in self._params}
-        if left_out := len(texts) - len(taken) - len(again):
-            self._say_once("params", f"{left_out} parameters are left out; a run keeps {DEFAULT_LIMITS.params}")
-        self._params.update(taken)
-        if taken or again:
-            self._tell("params", lambda: self.run.log_params({**again, **taken}))
+        self._tell("params", partial(self._params_of, values))
+
+    def params_of(self, values: Callable[[], object]) -> None:
+        """Log the parameters that a framework's function returns."""
+        self._tell("params", lambda: self._params_of(values()))
 
     def end(self, error: BaseException | None = None) -> None:
         """Say that the training has ended, with what broke it off if anything did."""
         run = self._run
         if self._end_run and run is not None and os.getpid() == self._pid:
             self._tell("end", lambda: run.__exit__(type(error), error, None))
+
+    def _params_of(self, values: object) -> None:
+        room = DEFAULT_LIMITS.params - len(self._names)
+        texts = dict(flat(values))
+        taken = dict(islice(((name, text) for name, text in texts.items() if name not in self._names), room))
+        again = {name: text for name, text in texts.items() if name in self._names}
+        if left_out := len(texts) - len(taken) - len(again):
+            self._say_once("params", f"{left_out} parameters are left out; a run keeps {DEFAULT_LIMITS.params}")
+        self._names.update(taken)
+        if taken or again:
+            self.run.log_params({**again, **taken})
 
     def _metric(self, name: object, value: object, step: int) -> None:
         self.run.log(line_of(name, DEFAULT_LIMITS.metric_name), value, step=step)
@@ -84,6 +91,8 @@ class Reporter:
             call()
         except RunheraldError as error:
             self._say_once(what, str(error))
+        except Exception as error:  # the bridge's edge: whatever is odd in a framework's objects, the training goes on
+            self._say_once(what, f"{type(error).__name__}: {error}")
 
     def _say_once(self, what: str, reason: str) -> None:
         if what not in self._told and len(self._told) < _TOLD_AT_MOST:

@@ -34,10 +34,10 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # without types
         del control, kwargs
         if not state.is_world_process_zero:
             return
-        self._reporter.params(args.to_sanitized_dict())
+        self._reporter.params_of(args.to_sanitized_dict)
         to_dict = getattr(getattr(model, "config", None), "to_dict", None)
         if callable(to_dict):
-            self._reporter.params({"model": to_dict()})
+            self._reporter.params_of(lambda: {"model": to_dict()})
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, object] | None = None, **kwargs: Any) -> None:
         """Log what the trainer logs."""

@@ -31,7 +31,7 @@ class RunCallback(TrainingCallback):  # type: ignore[misc]  # xgboost's types ar
     def before_training(self, model: Any) -> Any:
         """Log the settings of the learner."""
         if _is_first():
-            self._reporter.params(dict(_settings(model)))
+            self._reporter.params_of(lambda: dict(_settings(model)))
         return model
 
     def after_iteration(self, model: Any, epoch: int, evals_log: Mapping[str, Mapping[str, list[Any]]]) -> bool:
@@ -44,8 +44,7 @@ class RunCallback(TrainingCallback):  # type: ignore[misc]  # xgboost's types ar
     def after_training(self, model: Any) -> Any:
         """Log the best round where early stopping found one."""
         if _is_first():
-            best = {name: found for name in ("best_iteration", "best_score") if (found := _attribute(model, name)) is not None}
-            self._reporter.metrics(best, 0)
+            self._reporter.metrics(dict(_best(model)), 0)
             self._reporter.end()
         return model
 
@@ -67,10 +66,7 @@ def _latest(evals_log: Mapping[str, Mapping[str, list[Any]]]) -> Iterator[tuple[
 
 
 def _settings(model: Any) -> Iterator[tuple[str, str]]:
-    """Go through the settings of a booster, or of the first one of cross-validation."""
-    folds = getattr(model, "cvfolds", None)
-    booster = folds[0].bst if folds else model
-    learner = msgspec.json.decode(booster.save_config())["learner"]
+    learner = msgspec.json.decode(_booster(model).save_config())["learner"]
     for part in (learner["learner_train_param"], learner["gradient_booster"], learner["objective"]):
         yield from _leaves(part)
 
@@ -83,8 +79,14 @@ def _leaves(part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield name, value
 
 
-def _attribute(model: Any, name: str) -> object:
-    try:
-        return getattr(model, name)
-    except AttributeError:  # there is none without early stopping
-        return None
+def _best(model: Any) -> Iterator[tuple[str, float]]:
+    """Go through what early stopping kept; it keeps texts."""
+    for name in ("best_iteration", "best_score"):
+        if (kept := _booster(model).attr(name)) is not None:
+            yield name, float(kept)
+
+
+def _booster(model: Any) -> Any:
+    """Return a booster; of cross-validation the first one."""
+    folds = getattr(model, "cvfolds", None)
+    return folds[0].bst if folds else model
