@@ -7,9 +7,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import pytest
@@ -58,17 +58,18 @@ class Place(NamedTuple):
     work: Path
     url: str
 
-    def start(self, command: Sequence[str], *options: str, **more: Any) -> subprocess.Popen[bytes]:
+    def start(self, command: Sequence[str], *options: str, first: Callable[[], object] | None = None) -> subprocess.Popen[bytes]:
         settings = {name: value for name, value in os.environ.items() if not name.startswith("RUNHERALD_")}
         line = [sys.executable, "-m", "runherald", "exec", "-e", "digits", "--run-id", RUN, *options, "--", *command]
         return subprocess.Popen(
             line,
             cwd=self.work,
             env={**settings, "RUNHERALD_HOME": str(self.home), "RUNHERALD_URL": self.url, "PYTHONWARNINGS": "ignore"},
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
-            **more,
+            preexec_fn=first,
         )
 
     def run(self, command: Sequence[str], *options: str, bound: float = 60) -> tuple[int, bytes, str]:
@@ -134,6 +135,15 @@ def test_a_program_that_ends_well_completes_its_run(server: CancellingServer, pl
     assert {event.data.path for event in server.events if isinstance(event.data, AmlRunOutputEvent)} == set(place.files())
     assert f"{server.url}/runs/{RUN}" in errors
     assert not list(place.home.glob("jobs/*"))
+
+
+def test_a_question_without_a_line_end_is_seen_and_can_be_answered(server: CancellingServer, place: Place) -> None:
+    process = place.start(["sh", "-c", "printf 'name? '; read name; echo hello $name"])
+    assert process.stdout is not None
+    assert os.read(process.stdout.fileno(), 100) == b"name? "
+    out, _ = process.communicate(b"Ada\n", timeout=60)
+    assert (process.returncode, out) == (0, b"hello Ada\n")
+    assert lines(server) == ["name? hello Ada"]
 
 
 def test_a_program_that_raises_fails_its_run_with_the_exception(server: CancellingServer, place: Place) -> None:
@@ -339,7 +349,7 @@ def small_group() -> Iterator[Path]:
 
 def test_a_program_that_the_kernel_kills_for_memory_says_so(server: CancellingServer, place: Place, small_group: Path) -> None:
     eats = "import sys\nprint('eating')\nkept = [bytearray(b'x' * (1 << 24)) for _ in range(64)]"
-    process = place.start([sys.executable, "-c", eats], preexec_fn=lambda: (small_group / "cgroup.procs").write_text(str(os.getpid())))
+    process = place.start([sys.executable, "-c", eats], first=lambda: (small_group / "cgroup.procs").write_text(str(os.getpid())))
     process.communicate(timeout=90)
     known = state(server)
     assert (process.returncode, known.status, known.cause) == (137, Status.FAILED, Cause.OUT_OF_MEMORY)
