@@ -205,6 +205,7 @@ class Experiment:
         lease_seconds: float | None = None,
         outputs: Outputs = None,
         snapshot_directory: str | os.PathLike[str] | bool | None = None,
+        resume: bool | str | None = None,
         **kwargs: object,
     ) -> Run:
         """Begin a run in this process, and return it Running.
@@ -212,14 +213,21 @@ class Experiment:
         `lease_seconds` (ours): how long it may be silent before it counts as not responding; RUNHERALD_LEASE_SECONDS when not given.
         `outputs`: a folder of which the files are kept when the run ends. `snapshot_directory`: a folder of code that is kept now, as
         `Run.take_snapshot` does. Neither has a default as in azureml-core: what is copied is what was said (docs/files.md).
+        `resume` (ours): True, or `allow`, goes on with the run of that id, where there is one: with its next attempt if it has ended, and
+        with each metric at the step after the last, as far as the server or the journals of this machine know; `must` begins none. Names,
+        description, tags and snapshot are those of the beginning.
 
         Raises:
             InvalidInput: a name, id or tag cannot be taken, an argument is unknown, or a folder cannot be taken; no run is begun.
             OSError: the snapshot cannot be kept; the run that was begun is Failed.
+            NotFound: there is no such run, and `resume` is `must`.
+            Unreachable: `resume` is `must`, and nobody knows whether there is one.
         """
         if kwargs:
             raise InvalidInput(f"start_logging: does not know the argument {min(kwargs)!r}")
         del args  # azureml-core takes and ignores them
+        if resume and (known := self._resumed(resume, run_id, lease_seconds, outputs)) is not None:
+            return known
         code = _snapshot_of(snapshot_directory)
         run = self.begin_run(
             run_id=run_id,
@@ -297,6 +305,18 @@ class Experiment:
 
     def __repr__(self) -> str:
         return f"Experiment(Name: {self._name}, Workspace: {self._workspace.name})"
+
+    def _resumed(self, resume: bool | str, run_id: str | None, lease_seconds: float | None, outputs: Outputs) -> Run | None:
+        from .run.resume import known_run, wanted  # what begins runs anew knows nothing of it
+
+        must = wanted(resume, run_id) == "must"
+        lease = check_lease(self._workspace.lease_seconds if lease_seconds is None else lease_seconds)
+        run = Run(self, run_id or "", outputs, _lease_seconds=lease)
+        known = known_run(self._workspace.session, self._workspace.name, self._name, run.id, must=must)
+        if known is None:
+            return None
+        run.resume(known)
+        return run
 
     def _read(self) -> RunView | None:
         if self._known is None:
