@@ -29,6 +29,7 @@ from .run.run import Run, run_of
 if TYPE_CHECKING:
     from runherald.producers.server.sql_questions import ExperimentRow
 
+    from .jobs.script_run import ScriptRun
     from .workspace import Workspace
 
 VIEW_TYPES = ("ActiveOnly", "ArchivedOnly", "All")
@@ -188,12 +189,16 @@ class Experiment:
         """Return the address of the page with the experiment's runs."""
         return f"{self._workspace.session.client.url}/?experiment={quote(self._name, safe='')}"
 
-    def submit(self, config: object, tags: Mapping[str, object] | None = None, **kwargs: object) -> NoReturn:
-        """Say how to run a script."""
-        del config, tags, kwargs
-        raise Unsupported(
-            f"{self._what}: submit: there is no compute to submit to yet; run the script itself, and begin its run with start_logging()"
-        )
+    def submit(self, config: object, tags: Mapping[str, object] | None = None, **kwargs: object) -> ScriptRun:
+        """Run a script, or a command, on a compute target: `config` is a `ScriptRunConfig`. Returns when the run is queued.
+
+        `show_output=True`: returns when it has ended, and prints what it prints.
+
+        Raises:
+            InvalidInput: configuration, target or a tag cannot be taken; then there is no run.
+            RunFailed: its runner could not be started; or, with `show_output`, the run failed.
+        """
+        return submitted(self, config, tags=tags, options=kwargs)
 
     def start_logging(
         self,
@@ -338,3 +343,18 @@ def _rows(workspace: Workspace) -> Iterator[ExperimentRow]:
     from runherald.producers.server.sql_questions import experiments  # what logs asks nothing
 
     return experiments(workspace.session.reader(), workspace.name)
+
+
+def submitted(
+    experiment: Experiment, config: object, *, tags: Mapping[str, object] | None, options: Mapping[str, object], parent: Run | None = None
+) -> ScriptRun:
+    """Submit a configuration, and wait for the run's end if that is asked for: what `Experiment.submit` and `Run.submit_child` share."""
+    from .jobs.submission import submit  # what logs submits nothing
+
+    unknown = sorted(set(options) - {"show_output"})
+    if unknown:
+        raise InvalidInput(f"submit: does not know the argument {unknown[0]!r}")
+    run = submit(experiment, config, tags=tags, parent=parent)
+    if options.get("show_output"):
+        run.wait_for_completion(show_output=True, wait_post_processing=True)
+    return run

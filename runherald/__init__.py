@@ -14,6 +14,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from runherald.producers.experiment import Experiment
+    from runherald.producers.jobs.compute import ComputeTarget
+    from runherald.producers.jobs.environment import Environment
+    from runherald.producers.jobs.run_configuration import RunConfiguration
+    from runherald.producers.jobs.script_run import ScriptRun
+    from runherald.producers.jobs.script_run_config import ScriptRunConfig
     from runherald.producers.run.run import Run
     from runherald.producers.workspace import Workspace
     from runherald.run import get_run
@@ -21,10 +26,27 @@ if TYPE_CHECKING:
     VERSION: str
     __version__: str
 
-__all__ = ["VERSION", "Experiment", "Run", "Workspace", "__version__", "get_run"]
+__all__ = [
+    "VERSION",
+    "ComputeTarget",
+    "Environment",
+    "Experiment",
+    "Run",
+    "RunConfiguration",
+    "ScriptRun",
+    "ScriptRunConfig",
+    "Workspace",
+    "__version__",
+    "get_run",
+]
 
 _MODULES = {
+    "ComputeTarget": "runherald.producers.jobs.compute",
+    "Environment": "runherald.producers.jobs.environment",
     "Experiment": "runherald.producers.experiment",
+    "RunConfiguration": "runherald.producers.jobs.run_configuration",
+    "ScriptRun": "runherald.producers.jobs.script_run",
+    "ScriptRunConfig": "runherald.producers.jobs.script_run_config",
     "Run": "runherald.producers.run.run",
     "Workspace": "runherald.producers.workspace",
     "get_run": "runherald.run",

@@ -78,6 +78,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         token: that the server asks for, and that the SDK and the CLI send.
         home: the folder of the journals.
         files: where the files of runs are kept, a folder or an address for fsspec; empty for `files` below `home`.
+        compute: compute targets of this machine for submitted scripts, `NAME=SLOTS` each; `local`, with one slot, is always there.
         data: the folder of the embedded log and history.
         host: the address that the server listens on.
         port: the port that it listens on; 0 takes a free one.
@@ -95,6 +96,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     token: str = ""
     home: Path = Path("~/.runherald")
     files: str = ""
+    compute: tuple[str, ...] = ()
     data: Path = Path("runherald-data")
     host: str = "127.0.0.1"
     port: int = 7460

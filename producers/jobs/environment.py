@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from types import SimpleNamespace
 from typing import NoReturn
 
 from runherald.errors import InvalidInput
@@ -37,6 +38,7 @@ class Environment:
         self.version: str | None = None
         self.environment_variables: dict[str, str] = {}
         self.python = PythonSection()
+        self.docker = SimpleNamespace(enabled=False)  # scripts set it; nothing runs in containers here
 
     def interpreter(self) -> str:
         """Return the path of the Python (ours).

@@ -80,7 +80,7 @@ class RunReading(RunIdentity):
             return metrics_of(series)
         wanted = {one.run_id for one in series}
         if run_type is not None:
-            wanted = {self._id, *(view.run_id for view in client.children(self._id, recursive=True) if view.run_type == run_type)}
+            wanted = {self._id, *(view.run_id for view in client.each_child(self._id, recursive=True) if view.run_type == run_type)}
         runs = dict.fromkeys(one.run_id for one in series if one.run_id in wanted)
         return {run_id: metrics_of(one for one in series if one.run_id == run_id) for run_id in runs}
 
@@ -93,14 +93,17 @@ class RunReading(RunIdentity):
         Raises:
             RunFailed: it failed, and `raise_on_error`.
         """
-        view = wait_until_done(
-            self._session.reader(),
-            self._id,
-            output=sys.stdout.write if show_output else None,
-            to_the_end=wait_post_processing,
-            raise_on_error=raise_on_error,
-            sleep=time.sleep,
-        )
+        from runherald.producers.jobs.waits import without_slot  # what logs waits for nobody
+
+        with without_slot():
+            view = wait_until_done(
+                self._session.reader(),
+                self._id,
+                output=sys.stdout.write if show_output else None,
+                to_the_end=wait_post_processing,
+                raise_on_error=raise_on_error,
+                sleep=time.sleep,
+            )
         self._view = view
         return details_of(view)
 

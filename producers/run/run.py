@@ -10,7 +10,7 @@ from __future__ import annotations
 import builtins
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from runherald.api import RunView
 from runherald.errors import InvalidInput, Unreachable
@@ -28,6 +28,7 @@ from .reading import RunReading
 
 if TYPE_CHECKING:
     from ..experiment import Experiment
+    from ..jobs.script_run import ScriptRun
     from ..workspace import Workspace
 
 MAX_CHILDREN_AT_ONCE = 100
@@ -36,8 +37,7 @@ _UNDER_WAY = ("Queued", "Running")
 
 RunFactory = Callable[["Experiment", RunView], "Run"]
 
-_factories: dict[str, RunFactory] = {}
-"""What makes the object of a run that is read, by the run's type."""
+SUBMITTED_TYPE = "azureml.scriptrun"
 
 
 class Run(RunLogging, RunEnding, RunReading, RunFiles, AzureOnly):
@@ -180,10 +180,14 @@ class Run(RunLogging, RunEnding, RunReading, RunFiles, AzureOnly):
             children.append(self._begin_child("", None, {CHILD_NUMBER_TAG: number, **tags}))
         return children
 
-    def submit_child(self, config: object, tags: Mapping[str, object] | None = None, **kwargs: object) -> NoReturn:
-        """Say how to run something below this run."""
-        del config, tags, kwargs
-        raise self._unsupported("submit_child", "there is no compute to submit to yet; begin a run with child_run() in the script itself")
+    def submit_child(self, config: object, tags: Mapping[str, object] | None = None, **kwargs: object) -> ScriptRun:
+        """Run a script, or a command, on a compute target, as a run below this one; see `Experiment.submit`.
+
+        A submitted script that waits for such a run (`wait_for_completion`) leaves its own slot to others meanwhile.
+        """
+        from ..experiment import submitted
+
+        return submitted(self._experiment, config, tags=tags, options=kwargs, parent=self)
 
     def get_children(
         self,
@@ -209,7 +213,7 @@ class Run(RunLogging, RunEnding, RunReading, RunFiles, AzureOnly):
     def _children(self, wanted: Matching, *, recursive: bool) -> Iterator[Run]:
         client = self._session.reader()
         if recursive:
-            views: Iterator[RunView] = iter(client.children(self._id, recursive=True))
+            views = client.each_child(self._id, recursive=True)
         else:
             views = client.runs(parent=self._id, life="all", status=wanted.status or "", tag=wanted.tag_parameter)
         for view in views:
@@ -239,6 +243,12 @@ def run_of(experiment: Experiment, view: RunView) -> Run:
     return Run(experiment, view.run_id, _view=view) if factory is None else factory(experiment, view)
 
 
+def _script_run(experiment: Experiment, view: RunView) -> Run:
+    from ..jobs.script_run import ScriptRun  # what logs submits nothing
+
+    return ScriptRun(experiment, view.run_id, _view=view)
+
+
 def _under_way(workspace: Workspace, compute: str, status: str, wanted: Matching) -> Iterator[dict[str, Any]]:
     for view in workspace.session.reader().runs(status=status, tag=wanted.tag_parameter):
         if view.compute_target == compute and view.workspace == workspace.name and wanted.matches(view):
@@ -262,3 +272,7 @@ def _tags_of_children(what: str, count: object, tag_key: object, values: Sequenc
     for one in tags:
         arguments.tags(what, one)  # all of them, before the first is begun
     return tags
+
+
+_factories: dict[str, RunFactory] = {SUBMITTED_TYPE: _script_run}
+"""What makes the object of a run that is read, by the run's type."""

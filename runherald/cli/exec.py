@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runherald.cli.options import add_server
+from runherald.cli.options import add_server, parse_tags
 from runherald.durations import parse_duration
 from runherald.errors import InvalidInput
 
@@ -66,7 +66,7 @@ def execute_command(args: argparse.Namespace) -> int:
     folder = (args.folder or Path()).absolute()
     if not folder.is_dir():
         raise InvalidInput(f"--folder: {folder}: there is no such folder")
-    tags = _tags(args.tag)
+    tags = parse_tags(args.tag)
 
     from runherald.producers.experiment import Experiment
     from runherald.producers.jobs.execute import execute
@@ -107,16 +107,6 @@ def _seconds(option: str, text: str) -> float:
     if length is None:
         raise InvalidInput(f"{option}: is no time; write seconds, or a time such as 90s, 15m, 1h30m")
     return length.total_seconds()
-
-
-def _tags(given: list[str]) -> dict[str, str | None]:
-    tags: dict[str, str | None] = {}
-    for one in given:
-        key, equals, value = one.partition("=")
-        if not key:
-            raise InvalidInput("--tag: has no key; write --tag KEY=VALUE, or --tag KEY for a flag")
-        tags[key] = value if equals else None
-    return tags
 
 
 def _workspace(args: argparse.Namespace) -> Workspace:

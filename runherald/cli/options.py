@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runherald.errors import InvalidInput
+
 if TYPE_CHECKING:
     from runherald.producers.server.client import ApiClient
     from runherald.settings import Settings
@@ -49,3 +51,18 @@ def client_of(args: argparse.Namespace) -> Iterator[ApiClient]:
         yield client
     finally:
         client.close()
+
+
+def parse_tags(given: list[str]) -> dict[str, str | None]:
+    """Return the tags that were given as `KEY=VALUE`, or `KEY` for a flag.
+
+    Raises:
+        InvalidInput: one has no key.
+    """
+    tags: dict[str, str | None] = {}
+    for one in given:
+        key, equals, value = one.partition("=")
+        if not key:
+            raise InvalidInput("--tag: has no key; write --tag KEY=VALUE, or --tag KEY for a flag")
+        tags[key] = value if equals else None
+    return tags
