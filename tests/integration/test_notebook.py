@@ -103,7 +103,7 @@ class Lab:
 
 
 def notebook(cells: list[str]) -> dict[str, object]:
-    code = [
+    code: list[dict[str, object]] = [
         {"cell_type": "code", "id": f"cell-{n}", "metadata": {}, "source": text, "outputs": [], "execution_count": None}
         for n, text in enumerate(cells)
     ]
