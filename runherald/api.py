@@ -6,8 +6,8 @@
 | GET /api/v1/runs | experiment, status, parent, root_only, tag, life, cursor, limit | `RunPage` |
 | GET /api/v1/runs/{run_id} | | `RunView` |
 | GET /api/v1/runs/{run_id}/transitions | | list of `TransitionView` |
-| GET /api/v1/runs/{run_id}/children | recursive | list of `RunView` |
-| GET /api/v1/runs/{run_id}/metrics | name, recursive | list of `MetricSeries` |
+| GET /api/v1/runs/{run_id}/children | recursive, cursor, limit | list of `RunView`; with `limit` or `cursor` a `RunPage` |
+| GET /api/v1/runs/{run_id}/metrics | name, recursive, cursor, limit | list of `MetricSeries`; with `limit` or `cursor` a `MetricPage` |
 | GET /api/v1/runs/{run_id}/logs | tail | list of `LogLineView` |
 | GET /api/v1/runs/{run_id}/notices | | list of `NoticeView` |
 | POST /api/v1/runs/{run_id}/cancel | `CancelRequest` | `Intake` |
@@ -101,7 +101,7 @@ class RunView(Struct, frozen=True, kw_only=True):
 
 
 class RunPage(Struct, frozen=True, kw_only=True):
-    """Some runs, newest first. `next` continues the list; empty at its end."""
+    """Some runs: of a list newest first, of children oldest first. `next` continues the list; empty at its end."""
 
     runs: list[RunView]
     next: str = ""
@@ -138,6 +138,13 @@ class MetricSeries(Struct, frozen=True, kw_only=True):
     steps: list[int]
     times: list[int]
     values: list[Any]
+
+
+class MetricPage(Struct, frozen=True, kw_only=True):
+    """What some runs logged: a run on its first page, and so many of its descendants a page. `next` continues; empty at the end."""
+
+    series: list[MetricSeries]
+    next: str = ""
 
 
 class LogLineView(Struct, frozen=True, kw_only=True):

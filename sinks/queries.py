@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from runherald.api import LogLineView, MetricSeries, NoticeView, RunPage, RunView, TransitionView
+from runherald.api import LogLineView, MetricPage, MetricSeries, NoticeView, RunPage, RunView, TransitionView
 from runherald.clock import Clock, system_clock
 from runherald.records import TopicPartition
 from runherald.sinks.connection import HistoryDatabase
@@ -20,6 +20,7 @@ from runherald.sinks.run_list import IDS_AT_ONCE, RunList
 from runherald.sinks.run_list import Family as Family
 from runherald.sinks.run_list import RunFilter as RunFilter
 from runherald.sinks.run_rows import known_time, view_of_state
+from runherald.sinks.run_tree import RunTree
 from runherald.sinks.select import Rows, select
 from runherald.sinks.state_text import decode_state
 from runherald.state import RunState
@@ -27,6 +28,8 @@ from runherald.status import TERMINAL, Status
 
 MAX_LINES = 100_000
 MAX_NOTICES = 10_000
+MAX_LISTED = 10_000
+"""How many runs are answered at once, without pages."""
 
 
 class Change(Struct, frozen=True):
@@ -57,6 +60,7 @@ class HistoryReader:
         self._db = db
         self._clock = clock
         self._list = RunList(db, clock)
+        self._tree = RunTree(self._list)
         self._metrics = MetricReader(db)
 
     def run(self, run_id: str) -> RunView | None:
@@ -78,16 +82,20 @@ class HistoryReader:
         return self._list.page(wanted or RunFilter(), cursor=cursor, limit=limit)
 
     def children(self, run_id: str, *, recursive: bool = False) -> list[RunView]:
-        """Return the children of a run, oldest first, or all its descendants, level by level."""
-        found: dict[str, RunView] = {}
-        parents = [run_id]
-        while parents:
-            level = self._list.children_of(parents)
-            # A run met before is not followed again: nothing keeps two runs from naming each other as parent.
-            new = [run for run in level if run.run_id not in found and run.run_id != run_id]
-            found.update((run.run_id, run) for run in new)
-            parents = [run.run_id for run in new] if recursive else []
-        return list(found.values())
+        """Return the children of a run, oldest first, or all its descendants, each before its own children.
+
+        Raises:
+            InvalidInput: they are more than 10,000: ask for pages.
+        """
+        return self._tree.all(run_id, recursive=recursive, most=MAX_LISTED)
+
+    def children_page(self, run_id: str, *, recursive: bool = False, cursor: str = "", limit: int = 100) -> RunPage:
+        """Return a page of what `children` returns; `cursor` is the `next` of the page before.
+
+        Raises:
+            InvalidInput: the cursor or the limit cannot be used.
+        """
+        return self._tree.page(run_id, recursive=recursive, cursor=cursor, limit=limit)
 
     def families(self, run_ids: Sequence[str], each: int) -> dict[str, Family]:
         """Return the children of each of some runs, at most so many each; runs without children are left out."""
@@ -104,9 +112,19 @@ class HistoryReader:
         return [_transition(row) for row in rows]
 
     def metrics(self, run_id: str, *, name: str = "", recursive: bool = False) -> list[MetricSeries]:
-        """Return what a run logged under one name or all; `recursive` adds its descendants'."""
+        """Return what a run logged under one name or all; `recursive` adds its descendants'. Raises what `children` does."""
         run_ids = [run_id, *(child.run_id for child in self.children(run_id, recursive=True))] if recursive else [run_id]
         return [series for part in _parts(run_ids) for series in self._metrics.series(part, name)]
+
+    def metrics_page(self, run_id: str, *, name: str = "", cursor: str = "", limit: int = 100) -> MetricPage:
+        """Return what a run (on the first page) and some of its descendants logged; `cursor` is the `next` of the page before.
+
+        Raises:
+            InvalidInput: the cursor or the limit cannot be used.
+        """
+        page = self._tree.page(run_id, recursive=True, cursor=cursor, limit=limit)
+        run_ids = [*([] if cursor else [run_id]), *(run.run_id for run in page.runs)]
+        return MetricPage(series=[one for part in _parts(run_ids) for one in self._metrics.series(part, name)], next=page.next)
 
     def curves(self, run_ids: Sequence[str]) -> list[Curve]:
         """Return the scalar metrics of at most 200 runs, reduced to what a chart can show."""

@@ -70,6 +70,13 @@ class Family(Struct, frozen=True):
     counts: dict[str, int]
 
 
+class Place(NamedTuple):
+    """Where a run stands in the order of creation. One without a known time stands at 1970-01-01."""
+
+    created_time: datetime
+    run_id: str
+
+
 class _Key(NamedTuple):
     """A key of `run_index`."""
 
@@ -107,20 +114,31 @@ class RunList:
             runs += self._shown(keys, conditions)
             if len(runs) > limit:
                 break
-        return RunPage(runs=runs[:limit], next=_cursor(runs[limit - 1]) if len(runs) > limit else "")
+        return RunPage(runs=runs[:limit], next=place_text(place_of(runs[limit - 1])) if len(runs) > limit else "")
 
-    def children_of(self, parents: Sequence[str]) -> list[RunView]:
-        """Return the children of some runs, oldest first, except those that were deleted."""
-        return [
-            child
-            for part in _parts(parents, IDS_AT_ONCE)
-            for child in self._views(
-                self._select(
-                    f"SELECT created, run_id, workspace FROM {_CHILDREN} WHERE now_life != 'Deleted' ORDER BY created, run_id",  # noqa: S608
-                    parents=list(part),
-                )
+    def children_after(self, parent: str, after: Place | None, limit: int) -> list[RunView]:
+        """Return the children of a run that come after a place, oldest first and at most so many, except those that were deleted."""
+        place = "(created, run_id) > ({after:DateTime64(6, 'UTC')}, {after_run:String})" if after else "1"
+        return self._views(
+            self._select(
+                f"SELECT created, run_id, workspace FROM {_CHILDREN} WHERE now_life != 'Deleted' AND {place}"  # noqa: S608 (constants only)
+                " ORDER BY created, run_id LIMIT {rows:UInt32}",
+                parents=[parent],
+                rows=limit,
+                **({"after": after.created_time, "after_run": after.run_id} if after else {}),
             )
-        ]
+        )
+
+    def parents_among(self, run_ids: Sequence[str]) -> frozenset[str]:
+        """Return which of some runs have children that were not deleted."""
+        return frozenset(
+            parent
+            for part in _parts(run_ids, IDS_AT_ONCE)
+            for (parent,) in self._select(
+                f"SELECT DISTINCT parent_run_id FROM {_CHILDREN} WHERE now_life != 'Deleted'",  # noqa: S608 (a constant)
+                parents=list(part),
+            )
+        )
 
     def families(self, run_ids: Sequence[str], each: int) -> dict[str, Family]:
         """Return the children of each of some runs, at most so many each; runs without children are left out."""
@@ -282,15 +300,30 @@ def _all_of(conditions: dict[str, bool]) -> str:
     return " AND ".join(["1", *(condition for condition, holds in conditions.items() if holds)])
 
 
-def _cursor(run: RunView) -> str:
-    return f"{to_micros(run.created_time) if run.created_time else 0}.{run.run_id}"
+def place_of(run: RunView) -> Place:
+    """Return where a run stands."""
+    return Place(run.created_time or EPOCH, run.run_id)
+
+
+def place_text(place: Place) -> str:
+    """Return a place as cursors have it."""
+    return f"{to_micros(place.created_time)}.{place.run_id}"
+
+
+def parse_place(text: str) -> Place:
+    """Return the place that a cursor has.
+
+    Raises:
+        InvalidInput: it has none.
+    """
+    micros, dot, run_id = text.partition(".")
+    if not dot or not micros.isdecimal() or len(micros) > 16:
+        raise InvalidInput("cursor: is not the `next` of a page; leave it out to begin at the first")
+    return Place(from_micros(int(micros)), run_id)
 
 
 def _parse_cursor(cursor: str) -> _Key:
-    micros, dot, run_id = cursor.partition(".")
-    if not dot or not micros.isdecimal() or len(micros) > 16:
-        raise InvalidInput("cursor: is not the `next` of a page; leave it out to begin at the newest run")
-    return _Key(from_micros(int(micros)), run_id, "")
+    return _Key(*parse_place(cursor), "")
 
 
 def _parts(ids: Sequence[T], size: int) -> list[Sequence[T]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from typing import Any
 
 from starlette.requests import Request
@@ -10,7 +10,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from runherald.api import QueryRequest, RunView
 from runherald.errors import RunheraldError
-from runherald.sinks.queries import MAX_LINES, RunFilter
+from runherald.sinks.queries import MAX_LINES, MAX_LISTED, RunFilter
 from runherald.sinks.run_list import MAX_PAGE
 from runherald.status import Status
 from runherald.studio.answers import RETRY_AFTER, json_answer
@@ -24,6 +24,7 @@ from runherald.studio.writes import no_run, read_struct
 RECURSIVE = Flag("recursive", "Of all descendants, not of the children alone.")
 METRIC = Text("name", "The metric's name; without it all.")
 TAIL = Number("tail", f"How many of the last lines; at most {MAX_LINES}.", least=0, most=999_999_999, default=MAX_LINES)
+_PAGE = 100
 _EXPERIMENT = Text("experiment", "The experiment's name.")
 _STATUS = Choices("status", "Runs of any of these statuses.", tuple(Status))
 _PARENT = Text("parent", "The id of the parent.")
@@ -32,6 +33,14 @@ _TAG = Text("tag", "`key`, or `key=value`.")
 _LIFE = Choice("life", "What became of the run's entry.", ("Active", "Archived", "Deleted", "all"))
 _CURSOR = Text("cursor", "The `next` of the page before.")
 _LIMIT = Number("limit", "How many.", least=1, most=MAX_PAGE, default=100)
+CHILDREN_CURSOR = Text("cursor", "The `next` of the page before: the answer is a page.")
+CHILDREN_LIMIT = Number(
+    "limit",
+    f"How many runs below this one, as a page; 0 for all in a list, which is refused where they are more than {MAX_LISTED}.",
+    least=0,
+    most=MAX_PAGE,
+    default=0,
+)
 RUN_LIST = (_EXPERIMENT, _STATUS, _PARENT, _ROOT_ONLY, _TAG, _LIFE, _CURSOR, _LIMIT)
 """The parameters of a list of runs."""
 
@@ -72,13 +81,26 @@ class Reads:
         return json_answer(await self._of_run(request, self._reader.transitions))
 
     async def list_children(self, request: Request) -> Response:
-        """Answer the children of a run, or all its descendants."""
-        return json_answer(await self._of_run(request, self._reader.children, recursive=RECURSIVE.of(request)))
+        """Answer the children of a run, or all its descendants: a list, or a page if a limit or cursor is said."""
+        recursive, cursor, limit = RECURSIVE.of(request), CHILDREN_CURSOR.of(request), CHILDREN_LIMIT.of(request)
+        if not cursor and not limit:
+            return json_answer(await self._of_run(request, self._reader.children, recursive=recursive))
+        page = await self._read(
+            request, self._reader.children_page, request.path_params["run_id"], recursive=recursive, cursor=cursor, limit=limit or _PAGE
+        )
+        await self._check_known(request, page.runs)
+        return json_answer(page)
 
     async def list_metrics(self, request: Request) -> Response:
-        """Answer what a run logged."""
+        """Answer what a run logged, or all its descendants, too: a list, or a page if these and a limit or cursor are said."""
         name, recursive = METRIC.of(request), RECURSIVE.of(request)
-        return json_answer(await self._of_run(request, self._reader.metrics, name=name, recursive=recursive))
+        cursor, limit = CHILDREN_CURSOR.of(request), CHILDREN_LIMIT.of(request)
+        if not recursive or (not cursor and not limit):
+            return json_answer(await self._of_run(request, self._reader.metrics, name=name, recursive=recursive))
+        run_id = request.path_params["run_id"]
+        page = await self._read(request, self._reader.metrics_page, run_id, name=name, cursor=cursor, limit=limit or _PAGE)
+        await self._check_known(request, page.series)
+        return json_answer(page)
 
     async def list_logs(self, request: Request) -> Response:
         """Answer the lines that a run printed."""
@@ -116,11 +138,14 @@ class Reads:
 
     async def _of_run(self, request: Request, read: Callable[..., Any], **arguments: Any) -> Any:
         """Return what is read of a run; what is empty may be so because there is no such run."""
+        found = await self._read(request, read, request.path_params["run_id"], **arguments)
+        await self._check_known(request, found)
+        return found
+
+    async def _check_known(self, request: Request, found: Sized) -> None:
         run_id: str = request.path_params["run_id"]
-        found = await self._read(request, read, run_id, **arguments)
         if not found and await self._blocking(self._reader.state, run_id) is None:
             raise no_run(run_id)
-        return found
 
     async def _read(self, request: Request, read: Callable[..., Any], /, *arguments: Any, **named: Any) -> Any:
         await self._positions.wait_for_request(request)

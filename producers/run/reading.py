@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from runherald.producers import arguments
+from runherald.producers.run.older_names import with_older
 from runherald.producers.server.logged import metrics_of
 from runherald.producers.server.run_views import details_of
 from runherald.producers.server.waiting import wait_until_done
@@ -39,11 +40,11 @@ class RunReading(RunIdentity):
         """Return what the server knows of the run, in azureml-core's fields; `logFiles` says where the run's lines are read."""
         lines = self._session.reader().logs(self._id, tail=_NAMED_LINES)
         address = f"{self._session.client.url}/api/v1/runs/{self._id}/logs"
-        return {**details_of(self._fresh()), "logFiles": {line.file: address for line in lines}}
+        return {**details_of(self._fresh()), "logFiles": with_older({line.file: address for line in lines})}
 
     def get_details_with_logs(self) -> dict[str, Any]:
         """Return the details with the text of the logs in them: of the last 100,000 lines."""
-        return {**details_of(self._fresh()), "logFiles": self._texts()}
+        return {**details_of(self._fresh()), "logFiles": with_older(self._texts())}
 
     def get_all_logs(self, destination: str | os.PathLike[str] | None = None) -> list[str]:
         """Write what the run printed to files below a folder, by default one of the run's id, and return their paths.

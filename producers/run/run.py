@@ -120,8 +120,8 @@ class Run(RunLogging, RunEnding, RunReading, RunFiles, AzureOnly):
     def get_context(cls, allow_offline: bool = True, **kwargs: object) -> Run:
         """Return the run that this script was submitted as; elsewhere an offline run, which prints what is logged, and journals it too.
 
-        Asked again, it is the same object. An offline run ends with the process: Failed if an exception, or `sys.exit` with a status that is
-        not 0, ended it, else Completed.
+        Asked again, it is the same object. An offline run ends with the process: Failed if an exception ended it, or `sys.exit` with
+        a status that is not 0; else Completed.
 
         Raises:
             NoSubmittedRun: the script was not submitted, and `allow_offline` is false.

@@ -18,6 +18,7 @@ from runherald.api import (
     CancelRequest,
     Intake,
     LogLineView,
+    MetricPage,
     MetricSeries,
     NoticeView,
     QueryAnswer,
@@ -40,6 +41,9 @@ UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What the decoder raises for an answer that is no JSON of its kind, no UTF-8, or nested too deep."""
 
 _AGAIN_SECONDS = 0.5
+_PAGE = 200
+_Children: Any = list[RunView] | RunPage
+_Metrics: Any = list[MetricSeries] | MetricPage
 
 
 class ApiClient:
@@ -128,7 +132,7 @@ class ApiClient:
                 tag=tag,
                 life=life,
                 cursor=cursor,
-                limit=200,
+                limit=_PAGE,
             )
             yield from page.runs
             cursor = page.next
@@ -136,12 +140,38 @@ class ApiClient:
                 return
 
     def children(self, run_id: str, *, recursive: bool = False) -> list[RunView]:
-        """Return the children of a run, or all its descendants."""
-        return self._get(_run_path(run_id, "/children"), list[RunView], {"recursive": "true" if recursive else ""})
+        """Return the children of a run, or all its descendants, each before its own children."""
+        return list(self.each_child(run_id, recursive=recursive))
+
+    def each_child(self, run_id: str, *, recursive: bool = False) -> Iterator[RunView]:
+        """Go through what `children` returns, page by page."""
+        said = {"recursive": "true" if recursive else "", "limit": str(_PAGE)}
+        cursor = ""
+        while True:
+            page = self._get(_run_path(run_id, "/children"), _Children, {**said, "cursor": cursor})
+            if isinstance(page, list):  # a server that has no pages of them
+                yield from page
+                return
+            yield from page.runs
+            cursor = page.next
+            if not cursor:
+                return
 
     def metrics(self, run_id: str, *, name: str = "", recursive: bool = False) -> list[MetricSeries]:
         """Return what a run logged, of one name or all; `recursive` adds its descendants'."""
-        return self._get(_run_path(run_id, "/metrics"), list[MetricSeries], {"name": name, "recursive": "true" if recursive else ""})
+        if not recursive:
+            return self._get(_run_path(run_id, "/metrics"), list[MetricSeries], {"name": name})
+        series: list[MetricSeries] = []
+        cursor = ""
+        while True:
+            said = {"name": name, "recursive": "true", "limit": str(_PAGE), "cursor": cursor}
+            page = self._get(_run_path(run_id, "/metrics"), _Metrics, said)
+            if isinstance(page, list):  # a server that has no pages of them
+                return page
+            series += page.series
+            cursor = page.next
+            if not cursor:
+                return series
 
     def transitions(self, run_id: str) -> list[TransitionView]:
         """Return the changes of a run's status, the rejected ones too."""

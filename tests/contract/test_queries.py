@@ -15,6 +15,7 @@ from runherald.events import (
     AmlRunMetricEvent,
     DebugInfo,
     ErrorEnvelope,
+    Event,
     LogLine,
     MetricObject,
     RootError,
@@ -165,6 +166,57 @@ def test_children_are_found_at_every_level_and_circles_end(feed: HistoryFeed, re
     )
     assert [run.run_id for run in reader.children("top")] == ["mid2", "mid"]
     assert [run.run_id for run in reader.children("top", recursive=True)] == ["mid2", "mid", "low"]
+
+
+def test_pages_of_a_family_meet_without_gap_or_overlap(feed: HistoryFeed, reader: HistoryReader) -> None:
+    def run(run_id: str, parent: str, minutes: int) -> Event:
+        return Teller(run_id).created(parent_run_id=parent, time=NOW + minutes * MINUTE)
+
+    gone = Teller("gone")
+    feed.add(
+        *(run(f"c{number}", "top", number // 2) for number in range(5)),  # some share a moment
+        *(run(f"g{number}", "c1", -number) for number in range(3)),
+        run("deep", "g1", 9),
+        run("top", "deep", 0),  # a circle
+        run("last", "c4", 0),
+        gone.created(parent_run_id="top"),
+        gone.event(AmlRunEvent(operation="Deleted")),
+        *(Teller(run_id).points("loss", [1.0]) for run_id in ("top", "g1", "last")),
+    )
+    family = ["c0", "c1", "g2", "g1", "deep", "g0", "c2", "c3", "c4", "last"]
+    assert [each.run_id for each in reader.children("top", recursive=True)] == family
+    for limit in (1, 2, 3, 9, 10, 11):
+        for recursive, whole in ((True, family), (False, ["c0", "c1", "c2", "c3", "c4"])):
+            seen: list[str] = []
+            cursor = ""
+            while True:
+                page = reader.children_page("top", recursive=recursive, cursor=cursor, limit=limit)
+                assert len(page.runs) == limit or not page.next
+                seen += [each.run_id for each in page.runs]
+                cursor = page.next
+                if not cursor:
+                    break
+            assert seen == whole
+    first = reader.metrics_page("top", limit=4)
+    second = reader.metrics_page("top", cursor=first.next, limit=4)
+    third = reader.metrics_page("top", cursor=second.next, limit=4)
+    assert [[each.run_id for each in page.series] for page in (first, second, third)] == [["top", "g1"], [], ["last"]]
+    assert (bool(first.next), bool(second.next), third.next) == (True, True, "")
+
+
+def test_a_family_that_is_too_large_for_one_answer_is_asked_for_in_pages(
+    feed: HistoryFeed, reader: HistoryReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed.add(*(Teller(f"c{number}").created(parent_run_id="p") for number in range(3)), Teller("g").created(parent_run_id="c0"))
+    monkeypatch.setattr("runherald.sinks.queries.MAX_LISTED", 2)
+    with pytest.raises(InvalidInput, match="limit: run p has more than 2 runs below it; say how many are to be on a page"):
+        reader.children("p")
+    monkeypatch.setattr("runherald.sinks.run_tree.MAX_LEVELS", 1)
+    with pytest.raises(InvalidInput, match="the runs below p are deeper than 1 levels; ask for those below c0 by themselves"):
+        reader.children_page("p", recursive=True)
+    for cursor in ("x", "1.a/x", "1.a/2.b"):
+        with pytest.raises(InvalidInput, match=r"^cursor: is not the `next` of a page"):
+            reader.children_page("p", recursive=True, cursor=cursor)
 
 
 def test_families_hold_the_first_children_and_count_all(feed: HistoryFeed, reader: HistoryReader) -> None:

@@ -59,10 +59,14 @@ def test_every_read_of_the_api_answers_in_its_form(server: StudioServer) -> None
     assert [run.run_id for run in page.runs] == ["p"]
     [found] = msgspec.convert(server.get("/api/v1/runs/p/children?recursive=true"), list[RunView])
     assert found.run_id == "c"
+    assert msgspec.convert(server.get("/api/v1/runs/p/children?limit=1"), RunPage).runs == [found]
+    assert msgspec.convert(server.get("/api/v1/runs/c/children?limit=1"), RunPage).runs == []
+    assert server.http.get("/api/v1/runs/nobody/children?limit=1").status_code == 404
     [step] = msgspec.convert(server.get("/api/v1/runs/p/transitions"), list[TransitionView])
     assert step.status == "NotStarted"
     [series] = server.get("/api/v1/runs/p/metrics?recursive=true&name=loss", taken)
     assert (series["run_id"], series["values"]) == ("c", [1.0])
+    assert server.get("/api/v1/runs/p/metrics?recursive=true&limit=1", taken) == {"series": [series]}
     assert [line["text"] for line in server.get("/api/v1/runs/c/logs?tail=2", taken)] == ["line 3", "line 4"]
     assert server.get("/api/v1/runs/p/notices") == []
     assert server.get("/api/v1/notices") == []

@@ -217,7 +217,7 @@ def test_a_run_as_data_has_metrics_and_children(api: CannedApi, capsys: Output) 
 def test_metrics_are_points_as_data_and_a_summary_as_a_table(api: CannedApi, capsys: Output) -> None:
     api.answer("/runs/digits_2/metrics", [LOSS])
     assert main(["run", "metrics", "digits_2", "loss", "-o", "csv", "-r"]) == 0
-    assert api.asked[0].parameters == {"name": "loss", "recursive": "true"}
+    assert api.asked[0].parameters == {"name": "loss", "recursive": "true", "limit": "200"}
     assert capsys.readouterr().out.splitlines() == [
         "run_id,name,kind,step,time,value",
         "digits_2,loss,scalar,0,2026-11-21T12:00:00Z,0.5",
@@ -240,7 +240,7 @@ def test_children(api: CannedApi, capsys: Output) -> None:
     api.answer("/runs/digits_1/children", [FAILED])
     assert main(["run", "children", "digits_1", "-r", "--query", "[].run_id"]) == 0
     assert json.loads(capsys.readouterr().out) == ["digits_2"]
-    assert api.asked[0].parameters == {"recursive": "true"}
+    assert api.asked[0].parameters == {"recursive": "true", "limit": "200"}
 
 
 def test_cancelling(api: CannedApi, capsys: Output) -> None:
