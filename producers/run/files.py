@@ -89,7 +89,9 @@ class RunFiles(RunIdentity):
 
     def get_file_names(self) -> list[str]:
         """Return the names of the run's files."""
-        return [row.path for row in self._outputs()]
+        from runherald.producers.run.older_names import with_older
+
+        return list(with_older({row.path: row for row in self._outputs()}))
 
     def download_file(self, name: str, output_file_path: str | os.PathLike[str] | None = None) -> None:
         """Copy a file of the run to a path, to a folder, or under its own last name to the working folder.
@@ -99,8 +101,12 @@ class RunFiles(RunIdentity):
             InvalidInput: its content is not what was uploaded.
             OSError: it cannot be written.
         """
-        for row in self._outputs():
-            if row.path == name:
+        from runherald.producers.run.older_names import name_now
+
+        rows = self._outputs()
+        now = name_now(name, (row.path for row in rows))
+        for row in rows:
+            if row.path == now:
                 target = Path(output_file_path) if output_file_path is not None else Path()
                 self._fetch(row, target / Path(name).name if target.is_dir() else target)
                 return

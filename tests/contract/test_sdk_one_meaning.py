@@ -245,7 +245,8 @@ def test_waiting_shows_lines_as_they_come_and_says_why_the_run_failed(workspace:
     shown = capsys.readouterr().out.splitlines()
     assert shown[:3] == ["first", "second", "printing: Running"]
     assert shown[-1] == "printing: Failed"
-    assert run.get_details_with_logs()["logFiles"] == {"user_logs/std_log.txt": "first\nsecond\nthird\n"}
+    text = "first\nsecond\nthird\n"
+    assert run.get_details_with_logs()["logFiles"] == {"azureml-logs/70_driver_log.txt": text, "user_logs/std_log.txt": text}
 
 
 def test_logs_are_written_below_the_folder_and_nowhere_else(workspace: Workspace, tmp_path: Path) -> None:
@@ -255,7 +256,7 @@ def test_logs_are_written_below_the_folder_and_nowhere_else(workspace: Workspace
     assert run.get_all_logs(tmp_path / "logs") == [str(tmp_path / "logs" / "user_logs" / "std_log.txt")]
     assert (tmp_path / "logs" / "user_logs" / "std_log.txt").read_text() == "kept\n"
     lines(run, 0, "bad", file="../../out.txt")
-    wait_until("the other line", lambda: len(run.get_details()["logFiles"]) == 2, 30)
+    wait_until("the other line", lambda: len(run.get_details()["logFiles"]) == 3, 30)
     with pytest.raises(InvalidInput, match="leads out"):
         run.get_all_logs(tmp_path / "logs")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["logs"]
