@@ -19,7 +19,7 @@ def register(commands: Commands) -> None:
         "cancel",
         help="ask a run to stop",
         description="Ask runs to stop. Each is told with its next heartbeat, and ends when its script looks at `run.cancel_requested`; a "
-        "script that never looks goes on.",
+        "script that never looks goes on, unless it was submitted or started by `runherald exec`: then it is ended after its grace.",
     )
     parser.add_argument("run_ids", nargs="+", metavar="RUN", help="id, as `runherald run list` shows it")
     parser.add_argument("--reason", default="", metavar="TEXT", help="kept in the run's history")
