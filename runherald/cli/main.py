@@ -14,10 +14,27 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import cast
 
-from runherald.cli import compute, dead_letters, dev, exec, migrate, options, query, rebuild, rules, run, status, sync, topics, up, worker
+from runherald.cli import (
+    compute,
+    dead_letters,
+    dev,
+    exec,
+    journals,
+    migrate,
+    options,
+    query,
+    rebuild,
+    rules,
+    run,
+    status,
+    sync,
+    topics,
+    up,
+    worker,
+)
 from runherald.errors import InvalidInput, RunheraldError
 
-COMMANDS = (up, run, exec, compute, query, status, sync, rules, dead_letters, worker, topics, migrate, rebuild, dev)
+COMMANDS = (up, run, exec, compute, query, status, sync, journals, rules, dead_letters, worker, topics, migrate, rebuild, dev)
 
 EXIT_STATUS = "Exit status: 0 done; 1 the answer is no; 2 wrong use; 3 a server, Kafka or ClickHouse cannot be reached; 130 interrupted."
 
