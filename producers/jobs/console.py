@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import select
 import threading
 import time
 from collections import deque
@@ -17,6 +18,7 @@ from .lines import Allowance, LineSplitter
 
 MAX_FILE_BYTES = 1 << 30
 _CHUNK = 1 << 16
+_WAIT_SECONDS = 0.05
 _HISTORY_BYTES = 1 << 18
 """So much waits for history at most; then the program waits, too."""
 
@@ -61,6 +63,7 @@ class Console:
         self._tail: deque[str] = deque()
         self._tail_size = 0
         self._closed = False
+        self._passing = False
         self._file = self._opened()
         self._thread = threading.Thread(target=self._read, name="runherald-console", daemon=True)
 
@@ -73,9 +76,15 @@ class Console:
         with self._lock:
             self._flush()
 
-    def wait(self, timeout_seconds: float) -> bool:
-        """Wait until the last one that could print is gone; say whether it is."""
-        self._thread.join(timeout_seconds)
+    def wait(self, timeout_seconds: float, *, hurried: Callable[[], bool] = lambda: False) -> bool:
+        """Wait until the last one that could print is gone, and all is passed on; say whether it is.
+
+        While somebody who reads what is passed on takes their time, the time does not run, unless `hurried`.
+        """
+        left = timeout_seconds
+        while self._thread.is_alive() and left > 0 and not (self._passing and hurried()):
+            self._thread.join(_WAIT_SECONDS)
+            left -= 0 if self._passing else _WAIT_SECONDS
         return not self._thread.is_alive()
 
     def close(self) -> None:
@@ -100,7 +109,6 @@ class Console:
     def _read(self) -> None:
         with contextlib.suppress(OSError):  # a terminal's end, or a descriptor that is gone
             while chunk := os.read(self._source, _CHUNK):
-                self._pass_on(chunk)
                 with self._lock:
                     if self._closed:
                         break
@@ -108,16 +116,21 @@ class Console:
                     self._take(self._splitter.feed(chunk))
                     if self._waiting_size >= _HISTORY_BYTES:
                         self._flush()
+                self._pass_on(chunk)
         os.close(self._source)
 
     def _pass_on(self, chunk: bytes) -> None:
+        self._passing = True
         rest = memoryview(chunk)
         while self._passed_to is not None and rest:
             try:
                 rest = rest[os.write(self._passed_to, rest) :]
+            except BlockingIOError:  # somebody who shares the terminal made it so
+                select.select([], [self._passed_to], [], 1.0)
             except OSError as error:
                 self._passed_to = None
                 _log.warning("console_not_passed_on reason=%r: the program goes on, and its run keeps what it prints", str(error))
+        self._passing = False
 
     def _write(self, chunk: bytes) -> None:
         if self._file is None:

@@ -30,8 +30,8 @@ from .console import Console
 from .folder_watch import FolderWatch, LinesFollowed
 from .job import CANCEL_FILE, CONSOLE_FILE, Job, Slot, job_folder
 from .memory import oom_kills
-from .program import NotStarted, Program
-from .stopping import Stopping
+from .program import SETTLE_SECONDS, NotStarted, Program
+from .stopping import KILL, Stopping
 from .variables import variables_of
 from .verdict import Ending, Stopped, Verdict, cancelled_before, refused, signal_name, verdict
 
@@ -109,9 +109,15 @@ class _Execution:
         console.start()
         self._writer.report(Status.RUNNING, evidence=self._evidence(program))
         stopping = Stopping(time.monotonic(), max_seconds=self._job.max_seconds, grace_seconds=self._job.grace_seconds)
-        self._supervise(program, console, stopping)
-        exit_code = program.finish()
-        if not console.wait(_DRAIN_SECONDS):
+        try:
+            self._supervise(program, console, stopping)
+        except BaseException:  # whatever it is, the program is not left without anybody who watches it
+            program.send(KILL)
+            raise
+        # A shell that started the program ends at once, and leaves the program its grace.
+        settle_seconds = max(SETTLE_SECONDS, stopping.grace_left(time.monotonic()))
+        exit_code = program.finish(settle_seconds, hurried=self._is_hurried)
+        if not console.wait(_DRAIN_SECONDS, hurried=self._is_hurried):
             _log.warning("console_still_open run=%s: what a process that went its own way prints is not kept", self._job.run_id)
         console.close()
         self._followed.close()
@@ -144,6 +150,10 @@ class _Execution:
                 self._followed.look()
             if self._slot is not None:
                 self._slot.tend()
+
+    def _is_hurried(self) -> bool:
+        """Whether another signal came after the program had ended: then what is left is not waited for."""
+        return not self._inbox.empty()
 
     def _next_message(self) -> int | None:
         try:
@@ -195,7 +205,7 @@ class _Execution:
 
     def _keep(self, name: str, path: Path) -> None:
         """Keep a file of the run. Whatever hinders it is said, and changes nothing of how the run ended."""
-        if not self._inbox.empty():  # signals, once the program has ended
+        if self._is_hurried():
             if not self._interrupted:
                 self._interrupted = True
                 _log.warning("files_left run=%s from=%r: keeping them was interrupted", self._job.run_id, name)
@@ -205,7 +215,17 @@ class _Execution:
         try:
             self._run.upload_file(name, path)
         except (RunheraldError, OSError) as error:
-            _log.warning("file_not_kept run=%s file=%r reason=%r", self._job.run_id, name, str(error))
+            if not self._is_kept(name):
+                _log.warning("file_not_kept run=%s file=%r reason=%r", self._job.run_id, name, str(error))
+
+    def _is_kept(self, name: str) -> bool:
+        """Whether the program kept the file itself."""
+        with contextlib.suppress(RunheraldError, OSError):
+            content = self._run.experiment.workspace.files.open(self._job.run_id, name)
+            if content is not None:
+                content.close()
+                return True
+        return False
 
     def _say_end(self, end: Verdict) -> None:
         self._writer.end(

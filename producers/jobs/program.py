@@ -20,10 +20,10 @@ from pathlib import Path
 
 from .job import JOB_VARIABLE
 
+SETTLE_SECONDS = 0.5
+"""How long what a program left behind has to end by itself."""
 LEFTOVER_SECONDS = 2.0
-"""How long what a program left behind has between SIGTERM and SIGKILL."""
-_SETTLE_SECONDS = 0.5
-"""How long it has before that, to end by itself."""
+"""How long it has after that, between SIGTERM and SIGKILL."""
 _POLL_SECONDS = 0.02
 NOT_FOUND = 127
 NOT_EXECUTABLE = 126
@@ -93,10 +93,17 @@ class Program:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal_number)
 
-    def finish(self) -> int:
-        """End what the program left behind, once it has ended, and return its exit code; below 0 it is a signal's."""
+    def finish(self, settle_seconds: float = SETTLE_SECONDS, *, hurried: Callable[[], bool] = lambda: False) -> int:
+        """End what the program left behind, once it has ended, and return its exit code; below 0 it is a signal's.
+
+        `settle_seconds`: how long that has to end by itself; no longer where `hurried`.
+        """
         if os.name == "posix":
-            self._end_leftovers()
+            self._wait_for_leftovers(settle_seconds, hurried)
+            for signal_number in (signal.SIGTERM, signal.SIGKILL):
+                if self._left():
+                    self.send(signal_number)
+                    self._wait_for_leftovers(LEFTOVER_SECONDS, lambda: False)
         return self._process.wait()
 
     def _watch(self, ended: Callable[[], None]) -> None:
@@ -107,15 +114,10 @@ class Program:
             self._process.wait()
         ended()
 
-    def _end_leftovers(self) -> None:
-        for signal_number, seconds in ((0, _SETTLE_SECONDS), (signal.SIGTERM, LEFTOVER_SECONDS), (signal.SIGKILL, LEFTOVER_SECONDS)):
-            deadline = time.monotonic() + seconds
-            if not self._left():
-                return
-            if signal_number:
-                self.send(signal_number)
-            while self._left() and time.monotonic() < deadline:
-                time.sleep(_POLL_SECONDS)
+    def _wait_for_leftovers(self, seconds: float, hurried: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + seconds
+        while self._left() and time.monotonic() < deadline and not hurried():
+            time.sleep(_POLL_SECONDS)
 
     def _left(self) -> bool:
         """Whether anything that the program started lives."""

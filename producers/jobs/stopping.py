@@ -10,7 +10,7 @@ from runherald.status import Cause
 
 from .verdict import Stopped
 
-_KILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows has the one way only
+KILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows has the one way only
 
 
 class Stopping:
@@ -33,6 +33,12 @@ class Stopping:
     def asked(self) -> Stopped | None:
         """Why the program was told to end; None while it was not."""
         return self._asked
+
+    def grace_left(self, now: float) -> float:
+        """Return how many seconds what was told to end still has; 0 where nothing was, or where it was killed."""
+        if self._kill_at is None or (self._asked is not None and self._asked.killed):
+            return 0.0
+        return max(self._kill_at - now, 0.0)
 
     def cancel(self, reason: str, now: float, *, signal_number: int = signal.SIGTERM) -> int | None:
         """Take a request to cancel; return the signal that is to be sent. The first one counts."""
@@ -64,4 +70,4 @@ class Stopping:
         if self._asked is None or self._asked.killed:
             return None
         self._asked = replace(self._asked, killed=how)
-        return _KILL
+        return KILL

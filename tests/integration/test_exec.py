@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from runherald.api import Intake
-from runherald.events import AmlRunLogEvent, AmlRunMetricEvent, AmlRunOutputEvent
+from runherald.events import AmlRunLogEvent, AmlRunMetricEvent, AmlRunOutputEvent, AmlRunStatusChangedEvent
 from runherald.producers.jobs.job import CANCEL_FILE, job_folder
 from runherald.producers.journal.folder import journal_folders
 from runherald.state import RunState, fold
@@ -89,14 +89,23 @@ def place(tmp_path: Path, server: CancellingServer) -> Place:
     return Place(tmp_path / "home", work, server.url)
 
 
-def state(server: LoopbackServer) -> RunState:
-    """Return what history makes of what was sent; nothing of it may be refused."""
+def history(server: LoopbackServer) -> tuple[RunState, list[Status]]:
+    """Return what history makes of what was sent, and the statuses that it refuses."""
     known: RunState | None = None
+    refused = []
     for event in server.events:
         folded = fold(known, event)
-        assert folded.rejection is None
         known = folded.state
+        if folded.rejection is not None:
+            assert isinstance(event.data, AmlRunStatusChangedEvent)
+            refused.append(event.data.status)
     assert known is not None
+    return known, refused
+
+
+def state(server: LoopbackServer) -> RunState:
+    known, refused = history(server)
+    assert not refused
     return known
 
 
@@ -210,6 +219,43 @@ def test_a_script_that_looks_whether_it_is_cancelled_has_time_to_save(server: Ca
     assert way(known)[2:] == ["Running", "CancelRequested", "Canceled"]
     assert known.message == "The runner was told to end by SIGTERM."
     assert place.files()["outputs/saved"] == b"all of it"
+
+
+SAVES_LONG = """
+import signal, sys, time
+
+def save(*_):
+    time.sleep(2.8)
+    print("saved")
+    sys.exit()
+
+signal.signal(signal.SIGTERM, save)
+print("ready")
+while True:
+    time.sleep(1)
+"""
+
+
+def test_a_shell_that_ends_at_once_leaves_its_program_the_grace(server: CancellingServer, place: Place) -> None:
+    process = place.start(["sh", "-c", '"$0" -c "$1"; true', sys.executable, SAVES_LONG])
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=60)
+    assert (process.returncode, out) == (128 + signal.SIGTERM, b"saved\n")
+    assert state(server).status == Status.CANCELED
+
+
+def test_what_the_script_says_counts_though_it_ends_well(server: CancellingServer, place: Place) -> None:
+    (place.work / "mine").write_text("mine")
+    script = "from runherald import Run\nrun = Run.get_context()\nrun.upload_file('outputs/mine', 'mine')\nrun.fail('not good enough')\n"
+    script += "import os\nos.makedirs('outputs')\nopen('outputs/mine', 'w').write('other')"
+    status, _, errors = place.run([sys.executable, "-c", script])
+    known, refused = history(server)
+    assert (status, known.status, known.message) == (0, Status.FAILED, "not good enough")
+    assert refused == [Status.FINALIZING, Status.COMPLETED]  # kept in history, and changing nothing
+    assert place.files()["outputs/mine"] == b"mine"
+    assert "file_not_kept" not in errors
 
 
 def test_who_does_not_end_within_its_grace_is_killed(server: CancellingServer, place: Place) -> None:

@@ -41,5 +41,15 @@ def test_a_first_ctrl_c_is_passed_on_and_a_second_one_kills() -> None:
     assert stopping.asked.message == "Interrupted by the user (Ctrl-C). It was killed by a second Ctrl-C."
 
 
+def test_what_is_left_of_the_grace_is_known() -> None:
+    stopping = Stopping(0.0, max_seconds=0, grace_seconds=30)
+    assert stopping.grace_left(1.0) == 0
+    stopping.cancel("Why.", 10.0)
+    assert stopping.grace_left(15.0) == 25
+    assert stopping.grace_left(45.0) == 0
+    stopping.due(40.0)
+    assert stopping.grace_left(15.0) == 0
+
+
 def test_nobody_asked_at_first() -> None:
     assert Stopping(0.0, max_seconds=0, grace_seconds=30).asked is None
