@@ -102,8 +102,7 @@ def test_what_was_kept_offline_is_sent_to_the_server_that_sync_names_and_nowhere
     assert (done.returncode, [one["state"] for one in json.loads(done.stdout)]) == (0, ["sent"])
     assert values(server.events) == [7.0]
     assert list(journal_folders(home)) == []
-    again = runherald(home, "offline", "sync", "--url", server.url, "-o", "json")
-    assert (again.returncode, again.stdout.strip()) == (0, "[]")
+    assert send(home, server.url).journals == []
 
 
 def test_the_process_that_is_found_dead_is_said_to_be_dead_when_its_journal_is_sent(home: Path, server: LoopbackServer) -> None:

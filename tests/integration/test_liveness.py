@@ -5,6 +5,7 @@ All of them die at once, each with a home of its own, so that nobody else finds 
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -22,6 +23,7 @@ from jupyter_client.manager import KernelManager
 
 from runherald.api import RunView, TransitionView
 from runherald.producers.errors import NotFound
+from runherald.producers.journal.bundle import import_journals
 from runherald.producers.server.client import ApiClient
 from runherald.producers.shipping.http_transport import HttpTransport
 from runherald.producers.shipping.sync import sync
@@ -123,6 +125,22 @@ class Scenes:
             start_new_session=True,
         )
         return process
+
+    def end(self, name: str, script: str, **environment: str) -> int:
+        """Run a script to its end in a home of that name, and return its status."""
+        command = [sys.executable, "-c", BEGIN + script]
+        return subprocess.run(command, env={**self.environment(name), **environment}, check=False, timeout=BOUND).returncode
+
+    def runherald(self, name: str, *arguments: str) -> list[dict[str, Any]]:
+        """Run a command in a home of that name, and return what it printed."""
+        command = [sys.executable, "-m", "runherald", *arguments, "-o", "json"]
+        done = subprocess.run(command, env=self.environment(name), capture_output=True, text=True, timeout=BOUND, check=False)
+        assert done.returncode == 0, done.stderr
+        return list(json.loads(done.stdout))
+
+    def logged(self, run_id: str) -> dict[str, list[tuple[int, Any]]]:
+        """Return what a run logged, as steps and values by name."""
+        return {one.name: list(zip(one.steps, one.values, strict=True)) for one in self.client.metrics(run_id)}
 
     def status(self, run_id: str) -> str:
         """Return a run's status; empty before it is known."""
@@ -237,6 +255,83 @@ def test_an_exception_in_a_thread_is_the_runs_only_where_the_block_is(scenes: Sc
     assert (failed.cause, failed.message) == ("code_error", "User program failed with ValueError: in a thread")
 
 
+RESUME = "run = Experiment(Workspace(), 'digits').start_logging(run_id='resumed', resume={resume!r})\n"
+
+
+def test_a_run_goes_on_in_another_process_on_another_machine(scenes: Scenes) -> None:
+    log = "for _ in range(2):\n    run.log('loss', 1)\n    run.log_row('rows', a=1)\nrun.log('given', 1, step=10)\n"
+    killed = "run.add_properties({'seed': 1})\nrun.flush()\nos._exit(3)"
+    assert scenes.end("machine-1", RESUME.format(resume=True) + log + killed) == 3, "there is none yet: it begins"
+    assert scenes.end("machine-2", RESUME.format(resume="must") + log + "run.complete()") == 0
+    first = scenes.reaches("resumed", "Completed")
+    assert (first.attempt, first.properties["seed"]) == (1, "1")
+    assert "Running" not in [change.status for change in scenes.changes("resumed") if change.attempt > 1]
+    again = log + "try: run.add_properties({'seed': 2})\nexcept Exception as error: print(error)\nelse: os._exit(4)\nrun.fail('twice')"
+    assert scenes.end("machine-3", RESUME.format(resume=True) + again) == 0
+    second = scenes.reaches("resumed", "Failed")
+    assert (second.attempt, second.message) == (2, "twice")
+    assert [(change.status, change.attempt) for change in scenes.changes("resumed")][-2:] == [("Running", 2), ("Failed", 2)]
+    logged = scenes.logged("resumed")
+    assert logged["loss"] == [(step, 1.0) for step in range(6)]
+    assert [step for step, _ in logged["rows"]] == list(range(6))
+    assert [step for step, _ in logged["given"]] == [10, 10, 10]
+    refused = """
+cases = (("digits", "nowhere", "must", "no such run"), ("other", "resumed", True, "of experiment"))
+for experiment, run_id, resume, reason in cases:
+    try: Experiment(Workspace(), experiment).start_logging(run_id=run_id, resume=resume)
+    except Exception as error: assert reason in str(error), error
+    else: sys.exit(4)
+"""
+    assert scenes.end("machine-3", refused) == 0
+
+
+def test_without_a_server_a_run_goes_on_as_the_journals_of_the_machine_say(scenes: Scenes) -> None:
+    begin = RESUME.format(resume=True).replace("resumed", "offline-resumed")
+    for end in ("os._exit(3)", "run.complete()", "run.complete()"):
+        scenes.end("offline", f"{begin}run.log('loss', 1)\n{end}", RUNHERALD_URL="offline")
+    assert {one["state"] for one in scenes.runherald("offline", "sync")} == {"sent"}
+    run = scenes.reaches("offline-resumed", "Completed")
+    assert run.attempt == 2
+    assert [step for step, _ in scenes.logged("offline-resumed")["loss"]] == [0, 1, 2]
+
+
+def test_two_processes_log_to_one_run_and_the_points_of_both_are_kept(scenes: Scenes) -> None:
+    script = """
+run = begin('shared')
+pid = os.fork()
+mine = Run(run.experiment, 'shared')
+for number in (1.0, 2.0):
+    mine.log('loss', number if pid else -number)
+mine.flush()
+if not pid: os._exit(0)
+os.waitpid(pid, 0)
+run.complete()
+"""
+    assert scenes.end("shared", script) == 0
+    scenes.reaches("shared", "Completed")
+    assert sorted(scenes.logged("shared")["loss"]) == [(0, -1.0), (0, 1.0), (1, -2.0), (1, 2.0)]
+
+
+def test_journals_carried_to_another_machine_and_sent_from_both_are_in_history_once(scenes: Scenes, tmp_path: Path) -> None:
+    log = "for i in range(40):\n    run.log('loss', i)\n    run.log('words', 'same')\n    run.log_row('rows', a=i)\nrun.tag('a')\n"
+    file = str(tmp_path / "carried.zip")
+    assert scenes.end("from", "run = begin('carried')\n" + log + "run.complete()", RUNHERALD_URL="offline") == 0
+    assert [one["state"] for one in scenes.runherald("from", "journals", "export", file, "carried")] == ["exported"]
+
+    assert [one["state"] for one in scenes.runherald("to", "journals", "import", file)] == ["imported"]
+    assert [one["state"] for one in scenes.runherald("to", "sync")] == ["sent"]
+    scenes.reaches("carried", "Completed")
+    changes = scenes.client.transitions("carried")
+    assert import_journals(scenes.home("to"), Path(file))[0].state == "imported", "it had gone when it was sent"
+    with closing(HttpTransport(scenes.client.url)) as transport:
+        assert [sync(scenes.home(home), transport).complete for home in ("to", "from")] == [True, True]
+    assert scenes.end("to", "Run(Experiment(Workspace(), 'digits'), 'carried').log('marker', 1)") == 0
+    wait_until("what was sent last", lambda: "marker" in scenes.logged("carried"), BOUND)
+    counts = {name: len(points) for name, points in scenes.logged("carried").items()}
+    assert counts == {"loss": 40, "words": 40, "rows": 40, "marker": 1}
+    assert scenes.client.transitions("carried") == changes
+
+
 def test_whoever_finds_the_journal_of_a_dead_process_says_so_before_its_lease_is_over(scenes: Scenes) -> None:
     process = scenes.start("found", "run = Experiment(Workspace(), 'digits').start_logging(run_id='found', lease_seconds=600)\n"
                            "run.log('loss', 1)\nrun.flush()\nos._exit(3)")  # fmt: skip
@@ -252,6 +347,5 @@ def test_whoever_finds_the_journal_of_a_dead_process_says_so_before_its_lease_is
     assert failed.message.startswith(f"Process {process.pid} on {socket.gethostname()} ended without saying how the run ended.")
     assert [status for status, _ in scenes.path("found")] == ["NotStarted", "Running", "Failed"]
     assert scenes.processes["next-run"].wait(BOUND) == 0
-    transport = HttpTransport(scenes.client.url)
-    with closing(transport):
+    with closing(HttpTransport(scenes.client.url)) as transport:
         assert sync(scenes.home("found"), transport).journals == [], "nothing is left, and nothing is said twice"
