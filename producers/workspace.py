@@ -11,6 +11,7 @@ import msgspec
 
 from runherald.errors import InvalidInput
 from runherald.producers import arguments
+from runherald.producers.allowed import allow
 
 from .experiment import Experiment
 from .run.run import Run, run_of
@@ -63,10 +64,12 @@ class Workspace:
 
         del auth, sku, tags  # azureml-core's
         settings = load_settings(overrides={"url": url, "token": token, "log": log, "workspace": name or workspace_name})
+        allow(settings.limits)
         self._name = settings.workspace
         self._subscription_id = subscription_id or ""
         self._resource_group = resource_group or ""
         self._lease_seconds = settings.lease_seconds
+        self._provenance = settings.provenance
         self._compute = settings.compute
         to_kafka = settings.log if settings.log.startswith("kafka://") else ""
         home = settings.home.expanduser().absolute()
@@ -128,6 +131,11 @@ class Workspace:
         return self._lease_seconds
 
     @property
+    def provenance(self) -> bool:
+        """Whether runs that begin record their git commit, command and the like (ours)."""
+        return self._provenance
+
+    @property
     def session(self) -> Session:
         """What sends and reads for this process (ours)."""
         return self._session
@@ -155,6 +163,17 @@ class Workspace:
     def experiments(self) -> dict[str, Experiment]:
         """The active experiments, by name."""
         return {experiment.name: experiment for experiment in Experiment.list(self)}
+
+    def write_config(self, path: str | os.PathLike[str] | None = None, file_name: str | None = None) -> None:
+        """Write the `config.json` that `from_config` reads, to `.azureml` below a folder, by default the working folder.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        folder = Path(path or ".") / ".azureml"
+        folder.mkdir(parents=True, exist_ok=True)
+        known = {"subscription_id": self._subscription_id, "resource_group": self._resource_group, "workspace_name": self._name}
+        (folder / (file_name or "config.json")).write_bytes(msgspec.json.format(msgspec.json.encode(known), indent=4) + b"\n")
 
     def get_run(self, run_id: str) -> Run:
         """Return a run by its id.

@@ -28,7 +28,11 @@ SECTIONS = (*_PLAIN, *_PLAIN_MORE, *_PLAIN_LAST)
 
 
 class RunConfiguration:
-    """What is run and where. Attributes that `SECTIONS` names are kept and mean nothing."""
+    """What is run and where. Attributes that `SECTIONS` names are kept and mean nothing.
+
+    Raises:
+        Unsupported: packages are to be installed.
+    """
 
     def __init__(
         self,
@@ -38,12 +42,7 @@ class RunConfiguration:
         communicator: str | None = None,
         conda_dependencies: object = None,
         command: Sequence[str] | str | None = None,
-        *,
-        _history_enabled: object = None,
-        _path: object = None,
-        _name: object = None,
     ) -> None:
-        del _history_enabled, _path, _name  # azureml-core's
         if conda_dependencies is not None:
             raise Unsupported(
                 "RunConfiguration: conda_dependencies: nothing is installed here; set environment.python.interpreter_path to the Python of"

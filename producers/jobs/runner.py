@@ -148,7 +148,7 @@ def _tidy(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
     try:
         sys.exit(main(Path(sys.argv[1])))
     except (RunheraldError, OSError, msgspec.DecodeError) as error:

@@ -62,7 +62,7 @@ def without_slot(environ: Mapping[str, str] = os.environ, *, sleep: Callable[[fl
     wait = job / "waits" / f"{os.getpid()}-{uuid4().hex}"
     try:
         wait.parent.mkdir(exist_ok=True)
-        lock = OwnerLock(wait)
+        lock = _locked(wait)
     except OSError:  # a full disk: the slot is kept meanwhile, which delays others and loses nothing
         yield
         return
@@ -73,6 +73,19 @@ def without_slot(environ: Mapping[str, str] = os.environ, *, sleep: Callable[[fl
         lock.release()
         while (job / _GIVEN_UP).exists() and is_held(job / RUNNER_LOCK):
             sleep(LOOK_SECONDS)
+
+
+def _locked(path: Path) -> OwnerLock:
+    """Make a file that is locked when others first see it: one that is not would pass for a dead process's."""
+    hidden = path.parent.with_name(f".{path.name}")
+    lock = OwnerLock(hidden)
+    try:
+        hidden.rename(path)
+    except OSError:
+        lock.release()
+        hidden.unlink(missing_ok=True)
+        raise
+    return lock
 
 
 def is_held(path: Path) -> bool:

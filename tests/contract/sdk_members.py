@@ -106,6 +106,7 @@ property workspace_object
 
 WORKSPACE = """
 __init__(subscription_id=None, resource_group=None, workspace_name=None, auth=None, sku='basic', tags=None)
+property compute_targets
 property experiments
 static from_config(path=None, auth=None)
 static get(name, auth=None, subscription_id=None, resource_group=None, location=None, cloud='AzureCloud', id=None)
@@ -113,6 +114,26 @@ get_run(run_id)
 property name
 property resource_group
 property subscription_id
+write_config(path=None, file_name=None)
+"""
+
+SCRIPT_RUN = """
+__init__(experiment, run_id, directory=None, **kwargs)
+cancel()
+"""
+
+SCRIPT_RUN_CONFIG = """
+__init__(source_directory, script=None, arguments=None, run_config=None, _telemetry_values=None, compute_target=None, environment=None,
+    distributed_job_config=None, resume_from=None, max_run_duration_seconds=2592000, command=None, docker_runtime_config=None)
+"""
+
+RUN_CONFIGURATION = """
+__init__(script=None, arguments=None, framework=None, communicator=None, conda_dependencies=None, command=None)
+static delete(path, name)
+settable environment_variables
+static load(path, name=None)
+save(path=None, name=None, separate_environment_yaml=False)
+settable target
 """
 
 

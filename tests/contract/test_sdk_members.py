@@ -13,10 +13,20 @@ from typing import Any
 
 import pytest
 
-from runherald import Experiment, Run, Workspace
+from runherald import Experiment, Run, RunConfiguration, ScriptRun, ScriptRunConfig, Workspace
 from runherald.errors import InvalidInput
 from runherald.producers.errors import Unsupported
-from tests.contract.sdk_members import EXPERIMENT, RUN, WORKSPACE, Member, Parameter, members
+from tests.contract.sdk_members import (
+    EXPERIMENT,
+    RUN,
+    RUN_CONFIGURATION,
+    SCRIPT_RUN,
+    SCRIPT_RUN_CONFIG,
+    WORKSPACE,
+    Member,
+    Parameter,
+    members,
+)
 from tests.server_process import ServerProcess
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "sdk-members.md"
@@ -24,6 +34,9 @@ CLASSES: dict[str, tuple[type, dict[str, Member]]] = {
     "Run": (Run, members(RUN)),
     "Experiment": (Experiment, members(EXPERIMENT)),
     "Workspace": (Workspace, members(WORKSPACE)),
+    "ScriptRun": (ScriptRun, members(SCRIPT_RUN)),
+    "ScriptRunConfig": (ScriptRunConfig, members(SCRIPT_RUN_CONFIG)),
+    "RunConfiguration": (RunConfiguration, members(RUN_CONFIGURATION)),
 }
 EVERY = [(owner, member) for owner, (_, table) in CLASSES.items() for member in table.values()]
 
@@ -218,6 +231,11 @@ def identified(world: World) -> bool:
     return run.get_snapshot_id() == snapshot_id == snapshot_of(world)[1]
 
 
+def submitted(world: World, submit: Callable[..., Run]) -> bool:
+    run = submit(ScriptRunConfig(world.folder / "code", command="true"), show_output=True)
+    return run.get_status() == "Completed"
+
+
 BEHAVIOUR: dict[str, Callable[[World], bool]] = {
     "Run.__enter__": lambda w: with_block(w) == "Completed",
     "Run.__exit__": lambda w: with_block(w) == "Completed",
@@ -272,6 +290,7 @@ BEHAVIOUR: dict[str, Callable[[World], bool]] = {
     "Run.set_tags": lambda w: did(w.fresh(), lambda run: run.set_tags({"b": 1})).get_tags() == {"b": "1"},
     "Run.start": lambda w: ended(Run(w.experiment, w.name()), Run.start) == "Running",
     "Run.status": lambda w: w.run.status == "Running",
+    "Run.submit_child": lambda w: submitted(w, w.fresh().submit_child),
     "Run.tag": lambda w: did(w.fresh(), lambda run: run.tag("flag")).get_tags() == {"flag": None},
     "Run.tags": lambda w: w.run.tags == w.run.get_tags(),
     "Run.take_snapshot": identified,
@@ -296,6 +315,7 @@ BEHAVIOUR: dict[str, Callable[[World], bool]] = {
     "Experiment.start_logging": lambda w: (
         "ContentSnapshotId" in w.experiment.start_logging(outputs=None, snapshot_directory=w.folder / "code").get_properties()
     ),
+    "Experiment.submit": lambda w: submitted(w, w.experiment.submit),
     "Experiment.tag": lambda w: changed(experiment_of(w), lambda e: e.tag("a", "x")).tags == {"a": "x"},
     "Experiment.tags": lambda w: w.experiment.tags == {},
     "Experiment.workspace": lambda w: w.experiment.workspace is w.workspace,
