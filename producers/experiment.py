@@ -211,6 +211,8 @@ class Experiment:
         outputs: Outputs = None,
         snapshot_directory: str | os.PathLike[str] | bool | None = None,
         resume: bool | str | None = None,
+        system_metrics: bool | float = False,
+        provenance: bool | None = None,
         **kwargs: object,
     ) -> Run:
         """Begin a run in this process, and return it Running.
@@ -221,6 +223,8 @@ class Experiment:
         `resume` (ours): True, or `allow`, goes on with the run of that id, where there is one: with its next attempt if it has ended, and
         with each metric at the step after the last, as far as the server or the journals of this machine know; `must` begins none. Names,
         description, tags and snapshot are those of the beginning.
+        `system_metrics` (ours): log what machine and processes take, every 10 s or so many seconds (`Run.track_system`).
+        `provenance` (ours): record git commit, command and the like as properties, a moment later; the setting when not given.
 
         Raises:
             InvalidInput: a name, id or tag cannot be taken, an argument is unknown, or a folder cannot be taken; no run is begun.
@@ -232,7 +236,7 @@ class Experiment:
             raise InvalidInput(f"start_logging: does not know the argument {min(kwargs)!r}")
         del args  # azureml-core takes and ignores them
         if resume and (known := self._resumed(resume, run_id, lease_seconds, outputs)) is not None:
-            return known
+            return self._accompanied(known, system_metrics, provenance=False)
         code = _snapshot_of(snapshot_directory)
         run = self.begin_run(
             run_id=run_id,
@@ -248,6 +252,13 @@ class Experiment:
             except OSError as error:
                 run.fail(error)
                 raise
+        return self._accompanied(run, system_metrics, provenance=self._workspace.provenance if provenance is None else provenance)
+
+    def _accompanied(self, run: Run, system_metrics: bool | float, *, provenance: bool) -> Run:
+        if provenance:
+            run.record_provenance()
+        if system_metrics is not False:
+            run.track_system(10.0 if system_metrics is True else system_metrics)
         return run
 
     def begin_run(

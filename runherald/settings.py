@@ -90,6 +90,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         public_url: of the server as people reach it, for links in mails.
         rules: files of alert rules.
         lease_seconds: how long a run may be silent, unless it says so itself.
+        provenance: whether a run that begins records its git commit, command and the like.
     """
 
     url: str = DEFAULT_URL
@@ -111,6 +112,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     leases: Leases = Leases()
     watch: Watch = Watch()
     lease_seconds: float = 60.0
+    provenance: bool = True
 
     def __repr__(self) -> str:
         return _repr("Settings", self, "")

@@ -5,6 +5,7 @@ Each call returns when the record stands in the journal: it never waits for the 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from typing import SupportsIndex
 
@@ -81,6 +82,26 @@ class RunLogging(RunIdentity):
             InvalidInput: a name or value cannot be taken (up to 250 and 6,000 characters), there are over 200, or the run has ended.
         """
         self._writer.log_params(params)
+
+    def track_system(self, every_seconds: float = 10.0) -> None:
+        """Log what the run's processes and their machine take (processor, memory, disk, network, GPUs) as metrics `system/…`, every so many
+        seconds until the run ends (ours).
+
+        Raises:
+            InvalidInput: the number of seconds is not from 0.1 to 3,600, psutil is not installed, or the run has ended.
+        """
+        from runherald.producers.machine.tracking import track  # with the first run that is tracked
+
+        track(self._writer, every_seconds)
+
+    def record_provenance(self, folder: str | os.PathLike[str] | None = None) -> None:
+        """Record where the run's code comes from (git) and how this process was started, as properties; it goes on in a thread (ours).
+
+        `folder`: of the code; the script's when not given. It is not changed, and secrets are left out (docs/bridges.md).
+        """
+        from runherald.producers.provenance.capture import capture  # with the first run that is begun
+
+        capture(self._writer, folder)
 
     def log_lines(self, lines: Iterable[str], file: str = "logs/lines.log") -> None:
         """Log lines of text under a file's name (ours): they are shown with the run's console.

@@ -42,7 +42,7 @@ class RunWriter:
         self._recorder: Recorder | None = None
         self._cancel_requested = False
         self._rejected = 0
-        self.before_end: list[Callable[[], None]] = []
+        self.before_end: dict[str, Callable[[], None]] = {}
         """What is called when the run is about to end, such as threads that log for it; none of it raises or waits long."""
 
     def log(self, name: str, value: object, description: str | None = "", step: object = None) -> None:
@@ -214,7 +214,7 @@ class RunWriter:
             return
         if self.ended is not None:
             raise InvalidInput(f"run {self.run_id}: has ended as {self.ended} and cannot become {status}; start another run")
-        for call in self.before_end:
+        for call in self.before_end.values():
             call()
         self.before_end.clear()
         self.report(status, cause=cause, message=message, error=error, evidence=evidence)

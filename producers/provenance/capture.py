@@ -1,0 +1,86 @@
+"""Records where a run comes from, off the way of the script: git may take seconds in a large repository."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runherald.errors import RunheraldError
+from runherald.producers.provenance.command import command_properties
+from runherald.producers.provenance.git import git_properties, read_git
+
+if TYPE_CHECKING:
+    from runherald.producers.run.writer import RunWriter
+
+GIT_SECONDS = 10.0
+END_SECONDS = 2.0
+"""How long the end of a run waits for what is not known yet."""
+_KEY = "provenance"
+
+_log = logging.getLogger("runherald.provenance")
+
+
+def capture(writer: RunWriter, folder: str | os.PathLike[str] | None = None) -> None:
+    """Record a run's provenance from now on, until it is known or the run ends."""
+    place = script_folder() if folder is None else Path(folder)
+
+    def add(properties: Mapping[str, str]) -> None:
+        if properties and writer.ended is None and not writer.session.closed:
+            writer.add_properties(properties)
+
+    recording = Recording((command_properties, lambda: known_to_git(place)), add)
+    writer.before_end[_KEY] = recording.finish
+    recording.start()
+
+
+def script_folder() -> Path:
+    """Return the folder of the script that this process runs; the working folder where it runs none."""
+    first = sys.argv[0] if sys.argv else ""
+    script = Path(first).absolute() if first else Path()
+    return script.parent if script.is_file() else Path().absolute()
+
+
+def known_to_git(folder: Path) -> dict[str, str]:
+    """Return the properties that git knows of a folder; none where there is no work tree."""
+    state = read_git(folder, timeout_seconds=GIT_SECONDS)
+    return {} if state is None else git_properties(state)
+
+
+class Recording:
+    """A thread that asks one source of properties after the other, and adds what each says."""
+
+    def __init__(self, sources: tuple[Callable[[], Mapping[str, str]], ...], add: Callable[[Mapping[str, str]], None]) -> None:
+        self._sources = sources
+        self._add = add
+        self._abandoned = False
+        self._thread = threading.Thread(target=self._run, name="runherald-provenance", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        try:
+            self._thread.start()
+        except RuntimeError as error:  # the user may have no more threads
+            _log.warning("provenance_not_recorded reason=%r", str(error))
+
+    def finish(self) -> None:
+        """Wait a while, and record nothing after that."""
+        if self._thread.is_alive():
+            self._thread.join(END_SECONDS)
+        self._abandoned = True
+
+    def _run(self) -> None:
+        for source in self._sources:
+            try:
+                found = source()
+                if self._abandoned:
+                    return
+                self._add(found)
+            except RunheraldError as error:  # such as a property that the script has given another value
+                _log.info("provenance_not_recorded reason=%r", str(error))
+            except Exception:  # the thread's edge: nothing about where a run comes from may disturb it
+                _log.exception("provenance_not_recorded")
