@@ -77,7 +77,7 @@ def execute_command(args: argparse.Namespace) -> int:
     workspace = _workspace(args)
     experiment = Experiment(workspace, name)
     run = prepare_run(experiment, command, run_id=args.run_id, display_name=args.name, description=args.description, tags=tags)
-    _say(f"run {run.id} of {name}: {run.get_portal_url()}")
+    _say(f"run {run.id} of {name}{_page(run)}")
     status = execute(
         Job(
             run_id=run.id,
@@ -127,10 +127,23 @@ def _tell_on_stderr() -> None:
     log.propagate = False
 
 
+def _page(run: Run) -> str:
+    from runherald.errors import Unreachable
+
+    try:
+        return f": {run.get_portal_url()}"
+    except Unreachable:  # offline mode
+        return f", kept in {run.experiment.workspace.session.destination.home}"
+
+
 def _say_if_away(run: Run) -> None:
     session = run.experiment.workspace.session
-    if session.shipper.last_error is not None:
+    if session.shipper.last_error is None:
+        return
+    if session.destination.home.is_dir():
         _say(f"the run is kept in {session.destination.home}, and not sent yet ({session.shipper.last_error}): `runherald sync` sends it")
+    else:
+        _say(f"the run cannot be sent ({session.shipper.last_error}), nor kept in {session.destination.home}: set RUNHERALD_HOME")
 
 
 def _say(text: str) -> None:

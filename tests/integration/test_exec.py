@@ -339,12 +339,17 @@ def test_many_lines_at_once_all_come(server: CancellingServer, place: Place) -> 
     assert place.files()[CONSOLE] == out
 
 
-def test_without_a_server_the_program_runs_and_its_run_is_kept(place: Place) -> None:
-    away = place._replace(url="http://127.0.0.1:9")
+@pytest.mark.parametrize(
+    ("url", "said"), [("http://127.0.0.1:9", "not sent yet (http://127.0.0.1:9 does not answer"), ("offline", "of digits")]
+)
+def test_without_a_server_the_program_runs_and_its_run_is_kept(place: Place, url: str, said: str) -> None:
+    away = place._replace(url=url)
     began = time.monotonic()
     status, out, errors = away.run(["sh", "-c", "echo here; exit 4"])
     assert (status, out) == (4, b"here\n")
-    assert errors.count("runherald sync") == 1
+    assert errors.count(f"kept in {place.home}") == 1
+    assert errors.count(said) == 1
+    assert len(errors.splitlines()) <= 2
     assert time.monotonic() - began < 30
     assert [folder.head().run_id for folder in journal_folders(place.home)] == [RUN]
 
