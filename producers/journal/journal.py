@@ -26,9 +26,9 @@ class Journal:
     """Appends records, one `write` each, to files that outlive the process. Callers hold `lock` around every call; it may be
     taken again by a signal's handler that interrupts its holder.
 
-    When the disk does not take a record (full, read-only) it is kept in memory, up to `backlog_bytes`, and is sent from there; the disk is
-    tried again once the memory is empty. `problem` says so, once in the program's log as well. What does not fit is counted as `lost`.
-    No method raises for a fault of the disk.
+    When the disk does not take a record (full, read-only) it is kept in memory, up to `backlog_bytes`, and is sent from there; every few
+    seconds the disk is tried again, and takes what is in memory first. `problem` says so, once in the program's log as well. What does not
+    fit is counted as `lost`. No method raises for a fault of the disk.
 
     Attributes:
         next_ordinal: how many records were appended: the ordinal of the next.
@@ -116,9 +116,10 @@ class Journal:
         self._failed(FileNotFoundError(errno.ENOENT, "the journal was removed while it was written"))
 
     def unload(self) -> int:
-        """Write what is in memory to the disk after all, for the process is about to end; return how many records it does not take."""
+        """Write what is in memory to the disk after all; return how many records it does not take."""
         if not self._backlog:
             return 0
+        self._retry_at = self._monotonic() + _RETRY_SECONDS  # a signal's handler that logs meanwhile does not begin the same
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
@@ -128,8 +129,11 @@ class Journal:
             self._open_segment(self._backlog[0][0])
             while self._backlog:
                 data = frame(*self._backlog[0])
-                if os.write(self._descriptor, data) != len(data):
-                    break  # a record that is torn off at the end of a journal is none
+                written = os.write(self._descriptor, data)
+                if written != len(data):
+                    self._cut_off(written)
+                    break
+                self._size += written
                 self.forget(self._backlog[0][0] + 1)
         except OSError as error:
             self._failed(error)
@@ -146,8 +150,8 @@ class Journal:
             self._owner = None
 
     def _recovered(self) -> bool:
-        """Say whether the disk may be written to again: all that is in memory was sent, some time has passed, and the files open."""
-        if self._backlog or self._monotonic() < self._retry_at or not self._reopen():
+        """Say whether the disk may be written to again: some time has passed, it took what is in memory, and the files open."""
+        if self._monotonic() < self._retry_at or self.unload() or not self._reopen():
             return False
         _log.info("journal_on_disk_again path=%s", self.folder.path)
         self.problem = ""

@@ -89,7 +89,7 @@ def test_a_process_killed_after_any_kind_of_call_has_left_what_it_said(home: Pat
     assert [one.kind for data in metrics for one in data.objects] == ["row", "table", "confusion_matrix"] * 5
     updates = [event.data for event in mine if isinstance(event.data, AmlRunEvent)]
     assert [one.tags["tag"] for one in updates if one.tags] == [str(number) for number in range(5)]
-    assert sum(len(one.properties) for one in updates if one.operation == "Updated") == 5
+    assert {f"p{number}" for number in range(5)} <= {key for one in updates for key in one.properties}
     assert [one.description for one in updates if one.description] == [f"d{number}" for number in range(5)]
     assert sum(isinstance(event.data, AmlRunOutputEvent) for event in mine) == 5
     assert values([event for event in events if event.run_id != "run-1"], "in child") == [0.0, 1.0, 2.0, 3.0, 4.0]
@@ -178,3 +178,34 @@ def test_an_offline_run_of_which_a_part_is_on_a_server_goes_to_no_other(home: Pa
         assert [(one.state, one.reason) for one in elsewhere] == [("elsewhere", f"is meant for {server.url}")]
         process.kill()
     assert values(server.events) == [7.0]
+
+
+def test_offline_threads_and_a_forked_child_keep_all_that_each_logs(home: Path) -> None:
+    script = """
+import threading
+def work(name):
+    for number in range(200): run.log(name, number)
+threads = [threading.Thread(target=work, args=(f"thread {number % 2}",)) for number in range(4)]
+for one in threads: one.start()
+pid = os.fork()
+if pid == 0:
+    run.log("child", 1)
+    os._exit(0)
+os.waitpid(pid, 0)
+for one in threads: one.join()
+run.complete()
+"""
+    assert finish(start(script, home, "offline"), 20) == (0, "")
+    events = in_journals(home)
+    for name in ("thread 0", "thread 1"):
+        assert sorted(values(events, name)) == sorted([float(number) for number in range(200)] * 2)
+        steps = [
+            step
+            for event in events
+            if isinstance(event.data, AmlRunMetricEvent)
+            for series, step in zip(event.data.series, event.data.steps, strict=True)
+            if event.data.names[series] == name
+        ]
+        assert sorted(steps) == list(range(400)), "no step twice"
+    assert values(events, "child") == [1.0]
+    assert len(list(journal_folders(home))) == 2, "the child's journal is its own"

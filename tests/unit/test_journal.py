@@ -300,13 +300,36 @@ def test_a_full_disk_keeps_records_in_memory_until_it_takes_them_again(
     assert [ordinal for ordinal, _ in queue._read(10)] == [0, 1, 2]
 
     monkeypatch.setattr(os, "write", real)
-    clock.now += 10
     journal.append(b"3")  # still behind those in memory
     assert [ordinal for ordinal, _ in journal.backlog(0)] == [1, 2, 3]
-    journal.forget(4)
+    clock.now += 10
     journal.append(b"4")
     assert journal.problem == ""
-    assert read_all(journal) == [0, 4]
+    assert journal.backlog(0) == []
+    assert read_all(journal) == [0, 1, 2, 3, 4], "no record is in danger any more"
+    queue._read_to = 3
+    assert [ordinal for ordinal, _ in queue._read(10)] == [3, 4], "what was sent from memory is not sent from the disk"
+    journal.close()
+
+
+def test_a_disk_that_fills_again_while_it_takes_what_was_in_memory_keeps_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = HeldClock()
+    journal = Journal(tmp_path, HEAD, monotonic=clock)
+    real, room = os.write, [0]
+
+    def small(descriptor: int, data: bytes) -> int:
+        taken, room[0] = min(room[0], len(data)), max(0, room[0] - len(data))
+        if not taken:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(descriptor, data[:taken])
+
+    monkeypatch.setattr(os, "write", small)
+    append(journal, *[b"%d" % number for number in range(4)])
+    for room[0], kept in ((30, [1, 2, 3, 4]), (15, [1, 2, 3, 4, 5]), (1_000, [])):
+        clock.now += 10
+        journal.append(b"more")
+        assert [ordinal for ordinal, _ in journal.backlog(0)] == kept
+    assert read_all(journal) == list(range(7))
     journal.close()
 
 
