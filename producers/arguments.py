@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 
 from runherald.errors import InvalidEvent, InvalidInput
-from runherald.limits import DEFAULT_LIMITS
+from runherald.producers.allowed import allowed
 from runherald.validation import check_metric_name, check_params, check_properties, check_run_id, check_tags
 
 _MAX_STEP = 2**63 - 1
@@ -34,7 +34,7 @@ def metric_name(what: str, name: object) -> str:
         InvalidInput: it is no text, empty, too long, or holds what no name may.
     """
     plain = _plain(f"{what}: a metric's name", name)
-    _checked(what, lambda: check_metric_name("name", plain))
+    _checked(what, lambda: check_metric_name("name", plain, allowed()))
     return plain
 
 
@@ -43,7 +43,7 @@ def display_name(what: str, name: object) -> str:
     plain = _plain(f"{what}: display_name", name)
     if not plain.isprintable() and (found := re.search(r"[\x00-\x1f\x7f]", plain)):
         raise InvalidInput(f"{what}: display_name holds a control character at position {found.start()}; take it out")
-    return bounded(f"{what}: display_name", plain, DEFAULT_LIMITS.display_name)
+    return bounded(f"{what}: display_name", plain, allowed().display_name)
 
 
 def description(what: str, text: object) -> str:
@@ -54,7 +54,7 @@ def description(what: str, text: object) -> str:
     """
     if text is None:
         return ""
-    return bounded(f"{what}: description", _plain(f"{what}: description", text), DEFAULT_LIMITS.description)
+    return bounded(f"{what}: description", _plain(f"{what}: description", text), allowed().description)
 
 
 def step(what: str, number: object) -> int:
@@ -81,7 +81,7 @@ def tags(what: str, given: object) -> dict[str, str | None]:
     """
     pairs = _pairs(what, "tags", given)
     texts = {tag_key(what, key): None if value is None else _text(f"{what}: tag {key!r}", value) for key, value in pairs}
-    _checked(what, lambda: check_tags("tags", texts))
+    _checked(what, lambda: check_tags("tags", texts, allowed()))
     return texts
 
 
@@ -89,7 +89,7 @@ def properties(what: str, given: object) -> dict[str, str]:
     """Return properties: values become texts. Raises what `tags` does."""
     pairs = _pairs(what, "properties", given)
     texts = {_key(what, "property", key): _text(f"{what}: property {key!r}", value) for key, value in pairs}
-    _checked(what, lambda: check_properties("properties", texts))
+    _checked(what, lambda: check_properties("properties", texts, allowed()))
     return texts
 
 
@@ -97,7 +97,7 @@ def params(what: str, given: object) -> dict[str, str]:
     """Return parameters: values become texts. Raises what `tags` does."""
     pairs = _pairs(what, "params", given)
     texts = {_key(what, "param", key): _text(f"{what}: param {key!r}", value) for key, value in pairs}
-    _checked(what, lambda: check_params("params", texts))
+    _checked(what, lambda: check_params("params", texts, allowed()))
     return texts
 
 
@@ -121,7 +121,7 @@ def tag_keys(what: str, given: object) -> tuple[str, ...]:
     if isinstance(given, Mapping) or not isinstance(given, Iterable):
         raise InvalidInput(f"{what}: the tags to remove are a {type(given).__name__}; pass a key or a list of keys")
     keys = tuple(tag_key(what, key) for key in given)
-    _checked(what, lambda: check_tags("tags", dict.fromkeys(keys)))
+    _checked(what, lambda: check_tags("tags", dict.fromkeys(keys), allowed()))
     return keys
 
 
@@ -134,7 +134,7 @@ def file_name(what: str, name: object) -> str:
     plain = _plain(f"{what}: the name of a file of lines", name)
     if not plain:
         raise InvalidInput(f"{what}: the name of a file of lines is empty; pass one such as 'logs/training.log'")
-    return bounded(f"{what}: the name of a file of lines", plain, DEFAULT_LIMITS.path)
+    return bounded(f"{what}: the name of a file of lines", plain, allowed().path)
 
 
 def bounded(what: str, text: str, length: int) -> str:

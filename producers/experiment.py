@@ -15,8 +15,8 @@ from runherald.api import RunView
 from runherald.clock import system_clock
 from runherald.errors import InvalidEvent, InvalidInput
 from runherald.identifiers import new_run_id
-from runherald.limits import DEFAULT_LIMITS
 from runherald.producers import arguments
+from runherald.producers.allowed import allowed
 from runherald.producers.errors import NotFound, Unsupported
 from runherald.producers.experiment_record import ExperimentRecord, record_id
 from runherald.producers.origin import check_lease, new_header
@@ -51,7 +51,7 @@ class Experiment:
         if not isinstance(name, str):
             raise InvalidInput(f"experiment: the name is a {type(name).__name__}; pass a text")
         try:
-            check_experiment_name("experiment", name)
+            check_experiment_name("experiment", name, allowed())
         except InvalidEvent as error:
             raise InvalidInput(str(error)) from None
         self._workspace = workspace
@@ -155,8 +155,8 @@ class Experiment:
     def set_tags(self, tags: Mapping[str, object]) -> None:
         """Set tags of the experiment; others stay. Raises what `tag` does."""
         texts = arguments.tags(self._what, tags)
-        if self._known is not None and len({**self._known.tags, **texts}) > DEFAULT_LIMITS.tags:
-            raise InvalidInput(f"{self._what}: tags: there would be more than {DEFAULT_LIMITS.tags} of them; remove some with remove_tags")
+        if self._known is not None and len({**self._known.tags, **texts}) > allowed().tags:
+            raise InvalidInput(f"{self._what}: tags: there would be more than {allowed().tags} of them; remove some with remove_tags")
         self._record.say(tags=texts)
         self._known = None
 

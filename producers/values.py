@@ -11,6 +11,7 @@ import msgspec
 
 from runherald.errors import InvalidInput
 from runherald.limits import DEFAULT_LIMITS
+from runherald.producers.allowed import allowed
 from runherald.producers.arguments import bounded
 
 MAX_OBJECT_BYTES = DEFAULT_LIMITS.event_bytes * 9 // 10
@@ -85,7 +86,7 @@ def items(what: str, values: object) -> list[float | str]:
         item = scalar(value)
         if item is None:
             raise InvalidInput(f"{what}: item {index} is {kind_of(value)}; log numbers or texts")
-        found.append(bounded(f"{what}: item {index}", item, DEFAULT_LIMITS.metric_text) if isinstance(item, str) else item)
+        found.append(bounded(f"{what}: item {index}", item, allowed().metric_text) if isinstance(item, str) else item)
     if not found:
         raise InvalidInput(f"{what}: the list is empty; log at least one value")
     return found
@@ -128,7 +129,7 @@ def nonfinite_name(value: float) -> Nonfinite:
 
 def _column_name(what: str, name: object) -> str:
     if isinstance(name, (str, int)):
-        return bounded(f"{what}: a column's name", str(name), DEFAULT_LIMITS.metric_name)
+        return bounded(f"{what}: a column's name", str(name), allowed().metric_name)
     raise InvalidInput(f"{what}: a column's name is a {type(name).__name__}; pass a text")
 
 

@@ -8,6 +8,10 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
+from msgspec.structs import asdict
+
+from runherald.limits import SERVER_LIMITS
+
 EMBEDDED = "embedded"
 OFFLINE = "offline"
 """In place of a server's URL: what runs say stays in their journals."""
@@ -125,6 +129,7 @@ CHECKS: Mapping[str, Callable[[Any], str]] = MappingProxyType(
         "mail.max_age_hours": _check_number(0.01, 1_000_000, "write hours"),
         "leases.grace_seconds": _check_number(0, 604_800, "write seconds, at most 7 days"),
         "watch.lag_seconds": _check_number(0, 604_800, "write seconds, at most 7 days, or 0 for never"),
+        **{f"limits.{name}": _check_number(1, most, "a server takes no more") for name, most in asdict(SERVER_LIMITS).items()},
         "lease_seconds": _check_number(0.1, 604_800, "write seconds, at most 7 days"),
     }
 )

@@ -23,6 +23,7 @@ from msgspec.structs import FieldInfo, fields
 
 from runherald.api import DEFAULT_URL
 from runherald.errors import SettingsError
+from runherald.limits import DEFAULT_LIMITS, FIXED, Limits
 from runherald.setting_checks import CHECKS, EMBEDDED
 
 PREFIX = "RUNHERALD_"
@@ -91,6 +92,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         rules: files of alert rules.
         lease_seconds: how long a run may be silent, unless it says so itself.
         provenance: whether a run that begins records its git commit, command and the like.
+        limits: what the scripts that run here may pass; what a server takes is not set.
     """
 
     url: str = DEFAULT_URL
@@ -111,6 +113,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     mail: Mail = Mail()
     leases: Leases = Leases()
     watch: Watch = Watch()
+    limits: Limits = DEFAULT_LIMITS
     lease_seconds: float = 60.0
     provenance: bool = True
 
@@ -166,11 +169,11 @@ def _leaves(kind: type[Struct], prefix: str = "") -> Iterator[tuple[str, FieldIn
     for field in fields(kind):
         if prefix == "" and field.name in _TABLES:
             yield from _leaves(_TABLES[field.name], f"{field.name}.")
-        else:
+        elif prefix != "limits." or field.name not in FIXED:
             yield prefix + field.name, field
 
 
-_TABLES: Mapping[str, type[Struct]] = MappingProxyType({"mail": Mail, "leases": Leases, "watch": Watch})
+_TABLES: Mapping[str, type[Struct]] = MappingProxyType({"mail": Mail, "leases": Leases, "watch": Watch, "limits": Limits})
 _LEAVES: Mapping[str, FieldInfo] = MappingProxyType(dict(_leaves(Settings)))
 
 

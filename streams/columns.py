@@ -7,7 +7,7 @@ from typing import Protocol
 
 from runherald.errors import InvalidEvent
 from runherald.events import Event
-from runherald.limits import DEFAULT_LIMITS, Limits
+from runherald.limits import SERVER_LIMITS, Limits
 from runherald.records import Outgoing, Record, TopicPartition
 from runherald.sinks.intake import Intake
 from runherald.sinks.rows import TableRows
@@ -37,7 +37,7 @@ class ColumnProcessor:
     """
 
     def __init__(
-        self, name: str, topic: str, projection: Callable[[], Projection], writer: TableWriter, *, limits: Limits = DEFAULT_LIMITS
+        self, name: str, topic: str, projection: Callable[[], Projection], writer: TableWriter, *, limits: Limits = SERVER_LIMITS
     ) -> None:
         self.name = name
         self.topics: tuple[str, ...] = (topic,)

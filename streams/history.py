@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from runherald.clock import Clock
 from runherald.errors import InvalidEvent
 from runherald.events import Event
-from runherald.limits import DEFAULT_LIMITS, Limits
+from runherald.limits import SERVER_LIMITS, Limits
 from runherald.records import Outgoing, Record, TopicPartition
 from runherald.sinks.connection import HistoryDatabase
 from runherald.sinks.intake import Intake
@@ -40,7 +40,7 @@ class HistoryProcessor:
     topics: tuple[str, ...] = (EVENTS,)
 
     def __init__(
-        self, writer: TableWriter, stored: StoredStates, *, limits: Limits = DEFAULT_LIMITS, held_states: int = HELD_STATES
+        self, writer: TableWriter, stored: StoredStates, *, limits: Limits = SERVER_LIMITS, held_states: int = HELD_STATES
     ) -> None:
         self._intake = Intake(writer, NAME)
         self._limits = limits

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from runherald.errors import InvalidEvent
 from runherald.events import Event
-from runherald.limits import DEFAULT_LIMITS, Limits
+from runherald.limits import SERVER_LIMITS, Limits
 from runherald.records import Record
 from runherald.topics import topic_of
 from runherald.validation import check_event
 from runherald.wire import from_record
 
 
-def reported_event(record: Record, limits: Limits = DEFAULT_LIMITS) -> Event:
+def reported_event(record: Record, limits: Limits = SERVER_LIMITS) -> Event:
     """Return the event of a record when it may be taken from this topic.
 
     Raises:

@@ -9,7 +9,7 @@ from uuid import uuid4
 from msgspec import Struct, field
 
 from runherald.clock import Clock, system_clock
-from runherald.limits import DEFAULT_LIMITS, Limits
+from runherald.limits import SERVER_LIMITS, Limits
 from runherald.sinks.dead_letters import DeadLetterReader
 from runherald.sinks.guard.guard import QueryGuard
 from runherald.sinks.queries import HistoryReader
@@ -78,7 +78,7 @@ class ServerParts(Struct, frozen=True, kw_only=True):
     token: str = ""
     mail_folder: Path | None = None
     public_url: str = ""
-    limits: Limits = DEFAULT_LIMITS
+    limits: Limits = SERVER_LIMITS
     max_body: int = MAX_BODY
     position_wait: float = 10.0
     status_wait: float = 5.0

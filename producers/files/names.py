@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from runherald.errors import InvalidInput
-from runherald.limits import DEFAULT_LIMITS, Limits
+from runherald.producers.allowed import allowed
 from runherald.producers.arguments import bounded
 
 
-def file_name(what: str, name: object, limits: Limits = DEFAULT_LIMITS) -> str:
+def file_name(what: str, name: object) -> str:
     """Return the name that a file of a run gets; `\\` counts as `/`, and `./` before it is left out.
 
     Raises:
@@ -17,7 +17,7 @@ def file_name(what: str, name: object, limits: Limits = DEFAULT_LIMITS) -> str:
     """
     if not isinstance(name, str):
         raise InvalidInput(f"{what}: a file's name is a {type(name).__name__}; pass a text")
-    plain = bounded(f"{what}: a file's name", str.__str__(name), limits.path)
+    plain = bounded(f"{what}: a file's name", str.__str__(name), allowed().path)
     if not plain.isprintable():
         raise InvalidInput(f"{what}: a file's name holds a character that cannot be printed; take it out")
     parts = PurePosixPath(plain.replace("\\", "/"))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from runherald.clock import system_clock
 from runherald.events import DebugInfo, ErrorEnvelope, Evidence, RootError
-from runherald.limits import DEFAULT_LIMITS
+from runherald.producers.allowed import allowed
 from runherald.producers.texts import line_of, sendable, text_of
 from runherald.status import Cause
 
@@ -26,25 +26,25 @@ class Failure(NamedTuple):
 
 def failure_of(error_details: object, error_code: object) -> Failure:
     """Return the failure that `Run.fail` was told of: a text, an exception, anything with a text, or nothing."""
-    code = line_of(error_code, DEFAULT_LIMITS.display_name) if error_code is not None else USER_ERROR
+    code = line_of(error_code, allowed().display_name) if error_code is not None else USER_ERROR
     if isinstance(error_details, BaseException):
         return failure_of_exception(error_details, code=code)
-    message = "" if error_details is None else text_of(error_details, DEFAULT_LIMITS.message)
+    message = "" if error_details is None else text_of(error_details, allowed().message)
     return Failure(None, message, ErrorEnvelope(error=RootError(code=code, message=message), time=system_clock()))
 
 
 def failure_of_exception(error: BaseException, *, code: str = USER_ERROR, now: datetime | None = None) -> Failure:
     """Return the failure that an exception is. Of a long traceback the end is kept: it names the place."""
     kind = type(error).__name__
-    text = text_of(error, DEFAULT_LIMITS.message)
+    text = text_of(error, allowed().message)
     if isinstance(error, SystemExit):
         message = f"User program ended with exit status {text or 'none'}"
     else:
         message = f"User program failed with {kind}: {text}" if text else f"User program failed with {kind}"
-    message = text_of(message, DEFAULT_LIMITS.message)
+    message = text_of(message, allowed().message)
     module = type(error).__module__
     debug = DebugInfo(
-        type=line_of(kind if module == "builtins" else f"{module}.{kind}", DEFAULT_LIMITS.display_name),
+        type=line_of(kind if module == "builtins" else f"{module}.{kind}", allowed().display_name),
         message=text,
         stack_trace=_trace(error),
     )
@@ -75,4 +75,4 @@ def _trace(error: BaseException) -> str:
         trace = "".join(traceback.format_exception(error))
     except Exception as broken:  # an exception of the user's that cannot be shown must not hide that the run failed
         return f"(no traceback: {type(broken).__name__})"
-    return sendable(trace[-DEFAULT_LIMITS.stack_trace :])
+    return sendable(trace[-allowed().stack_trace :])

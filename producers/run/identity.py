@@ -11,8 +11,8 @@ from msgspec.structs import replace
 
 from runherald.api import RunView
 from runherald.errors import InvalidInput, Unreachable
-from runherald.limits import DEFAULT_LIMITS
 from runherald.producers import arguments
+from runherald.producers.allowed import allowed
 from runherald.producers.journal.headers import header_in_journal
 from runherald.producers.run.health import Health
 from runherald.producers.run.writer import RunWriter
@@ -174,7 +174,7 @@ class RunIdentity:
         """Set tags; others stay. Raises what `tag` does."""
         texts = arguments.tags(f"run {self._id}", tags)
         known = {} if self._view is None else self._view.tags
-        self._check_count("tags", len({**known, **texts}), DEFAULT_LIMITS.tags, "remove some with remove_tags")
+        self._check_count("tags", len({**known, **texts}), allowed().tags, "remove some with remove_tags")
         self._writer.set_tags(texts)
         self._learn(tags={**known, **texts})
 
@@ -196,7 +196,7 @@ class RunIdentity:
         """
         texts = arguments.properties(f"run {self._id}", properties)
         known = {} if self._view is None else self._view.properties
-        self._check_count("properties", len({**known, **texts}), DEFAULT_LIMITS.properties, "use tags, or log a table")
+        self._check_count("properties", len({**known, **texts}), allowed().properties, "use tags, or log a table")
         self._writer.add_properties(texts)
         self._learn(properties={**known, **texts})
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from runherald.errors import InvalidInput
 from runherald.events import Actor, AmlRunEvent, AmlRunOutputEvent, AmlRunStatusChangedEvent, Data, ErrorEnvelope, Evidence, RunHeader
-from runherald.limits import DEFAULT_LIMITS
 from runherald.producers import arguments, values
+from runherald.producers.allowed import allowed
 from runherald.producers.run.health import Health
 from runherald.producers.run.lines import Stream, fitting, packed
 from runherald.status import Cause, Status
@@ -285,4 +285,4 @@ class RunWriter:
         if plain is None:
             kind = values.kind_of(value)
             raise InvalidInput(f"{self._what(name)}: value is {kind}; log a number or a text, lists with log_list, columns with log_row")
-        return arguments.bounded(f"{self._what(name)}: value", plain, DEFAULT_LIMITS.metric_text) if isinstance(plain, str) else plain
+        return arguments.bounded(f"{self._what(name)}: value", plain, allowed().metric_text) if isinstance(plain, str) else plain

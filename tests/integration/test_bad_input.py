@@ -82,7 +82,7 @@ def test_a_tag_of_two_megabytes_is_refused(server: ServerProcess, sdk: Any) -> N
     text = "x" * 2_000_000
     with sdk.start_logging() as started, pytest.raises(InvalidInput, match=r"(?s)tag.*2000000 characters"):
         started.tag("notes", text)
-    event = new_event(AmlRunEvent(operation="Updated", tags={"notes": "x" * 2_000}), **identity(new_run_id()))
+    event = new_event(AmlRunEvent(operation="Updated", tags={"notes": "x" * 200_000}), **identity(new_run_id()))
     [rejected] = post(server, encode_batch([event]))["rejected"]
     assert rejected["field"] == "data.tags[notes]"
 

@@ -25,7 +25,7 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 NOTE = "a note of more than ten characters"
 STRICT = """\
 import runherald.limits
-runherald.limits.DEFAULT_LIMITS = runherald.limits.Limits(tag_value=10, metric_name=10)
+runherald.limits.SERVER_LIMITS = runherald.limits.Limits(tag_value=10, metric_name=10)
 """
 """Started with this, the server is a release whose limits are wrong."""
 EVIL = "<script>alert(1)</script>"

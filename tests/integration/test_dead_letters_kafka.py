@@ -51,7 +51,7 @@ def test_a_letter_of_a_worker_is_replayed_through_kafka(
 ) -> None:
     release = tmp_path / "release"
     release.mkdir()
-    wrong = "import runherald.limits\nrunherald.limits.DEFAULT_LIMITS = runherald.limits.Limits(tag_value=10)\n"
+    wrong = "import runherald.limits\nrunherald.limits.SERVER_LIMITS = runherald.limits.Limits(tag_value=10)\n"
     (release / "sitecustomize.py").write_text(wrong)
     with closing(open_log(kafka.url)) as log:
         header = RunHeader(experiment_name="e", tags={"note": NOTE})

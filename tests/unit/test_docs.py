@@ -11,6 +11,7 @@ import pytest
 from msgspec.structs import fields
 
 from runherald.cli.main import build_parser
+from runherald.limits import FIXED, Limits
 from runherald.settings import Leases, Mail, Settings, Watch, load_settings
 
 ROOT = Path(__file__).parents[2]
@@ -43,9 +44,10 @@ def test_the_scripts_of_the_readme_are_python() -> None:
 
 def test_every_setting_stands_in_the_table() -> None:
     told = set(re.findall(r"^\| `([\w.]+)` \|", SETTINGS, re.M))
-    keys = {field.name for field in fields(Settings)} - {"mail", "leases", "watch"}
+    keys = {field.name for field in fields(Settings)} - {"mail", "leases", "watch", "limits"}
     keys |= {f"mail.{field.name}" for field in fields(Mail)} | {f"leases.{field.name}" for field in fields(Leases)}
-    keys |= {f"watch.{field.name}" for field in fields(Watch)}
+    keys |= {f"watch.{field.name}" for field in fields(Watch)} | {f"limits.{field.name}" for field in fields(Limits)}
+    keys -= {f"limits.{name}" for name in FIXED}
     assert told == keys
 
 
