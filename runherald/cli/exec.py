@@ -77,6 +77,8 @@ def execute_command(args: argparse.Namespace) -> int:
     workspace = _workspace(args)
     experiment = Experiment(workspace, name)
     run = prepare_run(experiment, command, run_id=args.run_id, display_name=args.name, description=args.description, tags=tags)
+    if workspace.provenance:
+        run.record_provenance(folder)
     _say(f"run {run.id} of {name}{_page(run)}")
     status = execute(
         Job(

@@ -138,6 +138,7 @@ def test_a_program_that_ends_well_completes_its_run(server: CancellingServer, pl
     assert known.evidence is not None
     assert (known.evidence.exit_code, known.cause) == (0, None)
     assert (known.header.display_name, known.header.tags, known.header.script_name) == ("first", {"kind": "test", "flag": None}, "sh")
+    assert " -- sh -c " in known.header.properties["runherald.command"]
     assert lines(server) == ["one", "20%", "two", "end"]
     assert lines(server, "logs/train.log") == ["line"]
     assert place.files() == {CONSOLE: out, "outputs/model.bin": b"model\n", "logs/train.log": b"line\n"}
