@@ -25,6 +25,7 @@ from runherald.producers.files.snapshot import snapshot
 from runherald.producers.jobs.compute import target_folder
 from runherald.producers.jobs.slots import stand_in_queue
 from runherald.producers.origin import new_header
+from runherald.producers.provenance.capture import submitted_provenance
 from runherald.producers.texts import line_of
 from runherald.status import Cause, Status
 
@@ -101,7 +102,8 @@ def submit(experiment: Experiment, config: object, *, tags: Mapping[str, object]
         tags=checked_tags,
     )
     script = line_of(config.script_name, DEFAULT_LIMITS.path)
-    run.create(replace(header, run_type=ScriptRun.RUN_TYPE, compute_target=run_config.target, script_name=script))
+    origin = submitted_provenance(Path(config.source_directory), program, variables) if workspace.provenance else {}
+    run.create(replace(header, run_type=ScriptRun.RUN_TYPE, compute_target=run_config.target, script_name=script, properties=origin))
     run.keep_snapshot(snapshot_id, code)
     run.flush(SEND_SECONDS)
     target = target_folder(workspace.session.destination.home, run_config.target)

@@ -6,18 +6,20 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runherald.errors import RunheraldError
-from runherald.producers.provenance.command import command_properties
-from runherald.producers.provenance.git import git_properties, read_git
 
 if TYPE_CHECKING:
     from runherald.producers.run.writer import RunWriter
 
 GIT_SECONDS = 10.0
+SUBMIT_SECONDS = 2.0
+"""How long a submission waits for git."""
+DELAY_SECONDS = 0.1
+"""The script gets on first: what asks shares Python's lock with it."""
 END_SECONDS = 2.0
 """How long the end of a run waits for what is not known yet."""
 _KEY = "provenance"
@@ -33,7 +35,7 @@ def capture(writer: RunWriter, folder: str | os.PathLike[str] | None = None) -> 
         if properties and writer.ended is None and not writer.session.closed:
             writer.add_properties(properties)
 
-    recording = Recording((command_properties, lambda: known_to_git(place)), add)
+    recording = Recording((started, lambda: known_to_git(place)), add)
     writer.before_end[_KEY] = recording.finish
     recording.start()
 
@@ -45,10 +47,28 @@ def script_folder() -> Path:
     return script.parent if script.is_file() else Path().absolute()
 
 
-def known_to_git(folder: Path) -> dict[str, str]:
-    """Return the properties that git knows of a folder; none where there is no work tree."""
-    state = read_git(folder, timeout_seconds=GIT_SECONDS)
+def started() -> dict[str, str]:
+    """Return how this process was started, as properties."""
+    from runherald.producers.provenance.command import command_properties  # in the thread, as is what asks git
+
+    return command_properties()
+
+
+def known_to_git(folder: Path, *, timeout_seconds: float | None = None) -> dict[str, str]:
+    """Return the properties that git knows of a folder, by default in up to 10 s; none where there is no work tree."""
+    from runherald.producers.provenance.git import git_properties, read_git
+
+    state = read_git(folder, timeout_seconds=GIT_SECONDS if timeout_seconds is None else timeout_seconds)
     return {} if state is None else git_properties(state)
+
+
+def submitted_provenance(folder: Path, command: Sequence[str], variables: Mapping[str, str]) -> dict[str, str]:
+    """Return the properties of a program that is submitted: what git knows of its folder in up to 2 s, its command and variables."""
+    from runherald.producers.provenance.command import PYTHON_KEY, command_properties
+
+    command_said = command_properties(arguments=command, environ={**os.environ, **variables})
+    del command_said[PYTHON_KEY]  # the submitter's: the program may be run by another
+    return {**command_said, **known_to_git(folder, timeout_seconds=SUBMIT_SECONDS)}
 
 
 class Recording:
@@ -58,6 +78,7 @@ class Recording:
         self._sources = sources
         self._add = add
         self._abandoned = False
+        self._hurry = threading.Event()
         self._thread = threading.Thread(target=self._run, name="runherald-provenance", daemon=True)
 
     def start(self) -> None:
@@ -69,11 +90,13 @@ class Recording:
 
     def finish(self) -> None:
         """Wait a while, and record nothing after that."""
-        if self._thread.is_alive():
+        if self._thread.is_alive():  # in a forked child it is not
+            self._hurry.set()
             self._thread.join(END_SECONDS)
         self._abandoned = True
 
     def _run(self) -> None:
+        self._hurry.wait(DELAY_SECONDS)
         for source in self._sources:
             try:
                 found = source()

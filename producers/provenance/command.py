@@ -14,6 +14,7 @@ from runherald.producers.texts import cut, line_of, sendable
 
 COMMAND_KEY = "runherald.command"
 ENVIRONMENT_KEY = "runherald.environment"
+PYTHON_KEY = "runherald.python"
 _LONGEST = 1_000
 """Characters of a property's value."""
 
@@ -37,7 +38,7 @@ def command_properties(
     given = sys.orig_argv if arguments is None else arguments
     found = {
         COMMAND_KEY: cut(sendable(shlex.join(mask_arguments([_line(argument) for argument in given]))), _LONGEST),
-        "runherald.python": f"{sys.implementation.name} {'.'.join(map(str, sys.version_info[:3]))}",
+        PYTHON_KEY: f"{sys.implementation.name} {'.'.join(map(str, sys.version_info[:3]))}",
         "runherald.platform": line_of(_platform(), _LONGEST),
         ENVIRONMENT_KEY: _as_json(dict(_chosen(environ, variables))),
     }

@@ -235,3 +235,20 @@ def test_transformers(script: Script, home: Path) -> None:
     logged = params(home, run_id)
     assert (logged["max_steps"], logged["model/n_embd"]) == ("6", "16")
     assert ended(home, run_id) is Status.COMPLETED
+
+
+def test_no_line_that_was_logged_is_missing_after_a_kill(script: Script, home: Path) -> None:
+    script(
+        """
+import logging, os, signal
+from runherald import Experiment, Workspace
+from runherald.bridges.logging import RunHandler
+run = Experiment(Workspace(), "killed").start_logging(provenance=False)
+logging.getLogger("train").addHandler(RunHandler(run))
+for number in range(1_000):
+    logging.getLogger("train").error("%d", number)
+os.kill(os.getpid(), signal.SIGKILL)
+""",
+        status=-9,
+    )
+    assert [int(text.rpartition(" ")[2]) for _, text in lines(home, only_run(home))] == list(range(1_000))

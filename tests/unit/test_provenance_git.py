@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from runherald import Experiment, Workspace
+from runherald import Experiment, ScriptRunConfig, Workspace
 from runherald.producers.provenance.capture import Recording
 from runherald.producers.provenance.git import DIFF_KEY, GitState, git_properties, public_address, read_git
 from tests.fixtures.journalled import properties
@@ -210,3 +210,18 @@ def test_a_source_that_fails_costs_the_others_nothing(caplog: pytest.LogCaptureF
     recording.finish()
     assert added == [{"a": "b"}]
     assert [record.getMessage() for record in caplog.records] == ["provenance_not_recorded"]
+
+
+def test_a_submission_records_the_folder_that_it_copies_and_the_programs_command(
+    tmp_path: Path, experiment: Experiment, repository: Path, git: Git, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RUNHERALD_PROVENANCE", "true")
+    monkeypatch.setattr("runherald.producers.jobs.submission._start_runner", lambda *_: None)
+    monkeypatch.setattr("runherald.producers.jobs.submission.SEND_SECONDS", 0.0)
+    workspace = Workspace(url=experiment.workspace.session.client.url)
+    config = ScriptRunConfig(str(repository / "code"), "train.py", ["--api-key", "hunter2"])
+    run = Experiment(workspace, "submitted").submit(config)
+    found = properties(tmp_path / "home", run.id)
+    assert found["azureml.git.commit"] == git(repository, "rev-parse", "HEAD")
+    assert found["runherald.command"].endswith("train.py --api-key '***'")
+    assert "runherald.python" not in found
