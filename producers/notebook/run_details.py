@@ -16,6 +16,7 @@ from runherald.producers.notebook.summary import summary_of
 from runherald.producers.run.run import Run
 from runherald.producers.server.client import ApiClient
 from runherald.producers.server.connection import Connection
+from runherald.setting_checks import OFFLINE
 
 if TYPE_CHECKING:
     from runherald.producers.notebook.widget import RunWidget
@@ -38,7 +39,8 @@ class RunDetails:
         self._widget: RunWidget | None = None
 
     def show(self, render_lib: Any = None, widget_settings: Mapping[str, Any] | None = None) -> None:
-        """Show the run and return at once; shown again, it is another view of the same widget. In a terminal, print what there is to say.
+        """Show the run and return at once; shown again, it is another view of the same widget. In a terminal, and where there is
+        no server to ask, print what there is to say.
 
         `render_lib` and `widget_settings` are azureml-widgets' and change nothing.
 
@@ -49,7 +51,7 @@ class RunDetails:
         del render_lib
         if widget_settings is not None and not isinstance(widget_settings, Mapping):
             raise InvalidInput(f"RunDetails: show: widget_settings is a {type(widget_settings).__name__}; pass a dictionary, or nothing")
-        if not _in_kernel():
+        if not _in_kernel() or self._session.destination.url == OFFLINE:
             sys.stdout.write(self._summary())
             return
         from IPython.display import display
@@ -83,13 +85,14 @@ class RunDetails:
         try:
             return summary_of(self._picture())
         except RunheraldError as error:
-            return f"{self._run.id}: {error}\n  {self._run.get_portal_url()}\n"
+            return f"{self._run.id}: {error}\n"
 
     def _picture(self) -> Picture:
+        client = self._session.reader()
         url, token, *_ = self._session.destination
         pages = Connection(url, token, timeout_seconds=_TIMEOUT_SECONDS)
         try:
-            return picture_of(RunReader(self._session.reader(), pages, self._run.id).read(), pages.url)
+            return picture_of(RunReader(client, pages, self._run.id).read(), pages.url)
         finally:
             pages.close()
 

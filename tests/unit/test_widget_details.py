@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -76,11 +77,19 @@ def test_in_a_terminal_it_prints_a_summary(run: Run, capsys: pytest.CaptureFixtu
 def test_in_a_terminal_without_a_server_it_says_so(api: CannedApi, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     api.refuse("/runs/r1", 503, "restarting")
     RunDetails(run).show()
-    printed = capsys.readouterr().out
-    assert "cannot answer now" in printed
-    assert run.get_portal_url() in printed
+    assert re.fullmatch(r"r1: .*cannot answer now.*\n", capsys.readouterr().out)
     with pytest.raises(Unreachable):
         RunDetails(run).get_widget_data()
+
+
+@pytest.mark.usefixtures("kernel")
+def test_offline_there_is_nothing_to_follow_and_it_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RUNHERALD_URL", "offline")
+    monkeypatch.setenv("RUNHERALD_HOME", str(tmp_path))
+    RunDetails(Run(Experiment(Workspace(), "digits"), "r1")).show()
+    assert "RUNHERALD_URL is 'offline'" in capsys.readouterr().out
 
 
 def test_its_data_are_the_parts_that_the_widget_shows(run: Run) -> None:
