@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from runherald.producers.jobs.job import JOB_FILE, Job, job_folder, read_job, wr
 from runherald.producers.jobs.memory import oom_kills
 from runherald.producers.jobs.variables import variables_of
 from runherald.producers.workspace import Workspace
+from tests.server_process import wait_until
 
 
 @pytest.fixture
@@ -178,6 +180,51 @@ def test_of_a_file_that_grows_too_long_beginning_and_end_are_kept(tmp_path: Path
     assert file[:1_000] == content[:1_000]
     assert b"\n[runherald: 54000 bytes are left out here; the last lines:]\n" in file
     assert file.endswith(b"line 04999\n")
+
+
+def test_what_waits_for_history_is_bounded_however_fast_a_program_prints(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    sizes: list[int] = []
+    console = Console(reading, tmp_path / "std_log.txt", tell=lambda lines: sizes.append(len(lines)))
+    console.start()
+    for _ in range(40):
+        os.write(writing, b"\n" * (1 << 16))
+    os.close(writing)
+    assert console.wait(20)
+    console.close()
+    assert max(sizes) <= (1 << 18) + (1 << 16)
+    assert sum(sizes) > 1 << 20  # of 2.6 million empty lines as many as a burst holds
+
+
+def test_a_reader_who_takes_their_time_loses_nothing(tmp_path: Path) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    reading, writing = os.pipe()
+    shown, show = os.pipe()
+    if not hasattr(fcntl, "F_SETPIPE_SZ"):
+        pytest.skip("pipes cannot be made small here")
+    fcntl.fcntl(show, fcntl.F_SETPIPE_SZ, 4096)
+    told: list[str] = []
+    console = Console(reading, tmp_path / "std_log.txt", tell=told.extend, passed_to=show)
+    console.start()
+    os.write(writing, b"x" * 20_000 + b"\n")
+    os.close(writing)
+    wait_until("the reader to be waited for", lambda: console._passing or None, 10)
+    assert not console.wait(60, hurried=lambda: True)
+    passed: list[bytes] = []
+
+    def read() -> None:
+        while sum(map(len, passed)) < 20_001:
+            passed.append(os.read(shown, 4096))
+
+    later = threading.Timer(0.4, read)
+    later.start()
+    assert console.wait(0.2)  # of which none passes while the reader is away
+    later.join()
+    console.close()
+    assert b"".join(passed) == b"x" * 20_000 + b"\n"
+    assert [line[:3] for line in told] == ["xxx"]
+    for descriptor in (shown, show):
+        os.close(descriptor)
 
 
 def test_a_reader_that_is_gone_and_a_folder_that_cannot_be_are_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
