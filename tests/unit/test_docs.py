@@ -51,6 +51,30 @@ def test_every_setting_stands_in_the_table() -> None:
     assert told == keys
 
 
+def rows_of_training_script() -> list[tuple[str, str, str]]:
+    """Return what each row is about, the file of its test, and the test's name where it is said."""
+    found, file = [], ""
+    for line in (ROOT / "docs" / "training-script.md").read_text().splitlines():
+        if not line.startswith("| ") or line.startswith(("| what ", "|--")):
+            continue
+        what, _, told = (cell.strip() for cell in line.strip("| ").split("|"))
+        name = re.search(r"`(test_\w+)`", told)
+        said = re.search(r"`([\w/]+\.py)`", told)
+        if "(there)" not in told:
+            file = said[1] if said else "test_sdk_bad_places.py"
+        found.append((what, file if "/" in file else f"tests/unit/{file}", name[1] if name else ""))
+    return found
+
+
+def test_each_row_of_what_a_script_may_meet_is_a_test() -> None:
+    rows = rows_of_training_script()
+    assert len(rows) > 20
+    for what, file, name in rows:
+        place = next((path for path in (ROOT / file, ROOT / file.replace("unit", "integration")) if path.exists()), None)
+        assert place is not None, f"{what}: there is no {file}"
+        assert not name or f"def {name}(" in place.read_text(), f"{what}: {file} has no {name}"
+
+
 def test_the_example_of_a_settings_file_can_be_used(tmp_path: Path) -> None:
     found = re.search(r"^```toml\n(.*?)^```", SETTINGS, re.M | re.S)
     assert found
