@@ -29,6 +29,7 @@ from ..run.ending import END_SECONDS
 from .console import Console
 from .folder_watch import FolderWatch, LinesFollowed
 from .job import CANCEL_FILE, CONSOLE_FILE, Job, Slot, job_folder
+from .left_behind import send_left_behind
 from .memory import oom_kills
 from .program import SETTLE_SECONDS, NotStarted, Program
 from .stopping import KILL, Stopping
@@ -79,6 +80,7 @@ class _Execution:
     def run(self) -> int:
         with _signals(self._inbox):
             end = self._run_program()
+            send_left_behind(self._run.experiment.workspace.session, self._job.run_id)
             if end.status is Status.COMPLETED:
                 self._writer.report(Status.FINALIZING, evidence=end.evidence)
             self._keep_files()

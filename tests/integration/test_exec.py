@@ -196,6 +196,27 @@ def test_how_else_a_program_ends(server: CancellingServer, place: Place, command
     assert ("Running" in way(known)) == (exit_status not in (126, 127))
 
 
+LOGS_AND_DIES = """
+import os
+from runherald import Run
+run = Run.get_context()
+for number in range(1000):
+    run.log("loss", number)
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_what_a_killed_program_had_no_time_to_send_comes_before_its_end(server: CancellingServer, place: Place) -> None:
+    status, _, _ = place.run([sys.executable, "-c", LOGS_AND_DIES])
+    known = state(server)
+    assert (status, known.status, known.cause) == (137, Status.FAILED, Cause.UNKNOWN)
+    metrics = [at for at, event in enumerate(server.events) if isinstance(event.data, AmlRunMetricEvent)]
+    ends = [at for at, event in enumerate(server.events) if getattr(event.data, "status", "") == Status.FAILED]
+    assert sum(len(event.data.values) for event in server.events if isinstance(event.data, AmlRunMetricEvent)) == 1_000
+    assert max(metrics) < ends[0]
+    assert not list(journal_folders(place.home))
+
+
 SAVES = """
 import pathlib, time
 from runherald import Run
