@@ -6,8 +6,8 @@
 | GET /api/v1/runs | experiment, status, parent, root_only, tag, life, cursor, limit | `RunPage` |
 | GET /api/v1/runs/{run_id} | | `RunView` |
 | GET /api/v1/runs/{run_id}/transitions | | list of `TransitionView` |
-| GET /api/v1/runs/{run_id}/children | recursive, cursor, limit | list of `RunView`; with `limit` or `cursor` a `RunPage` |
-| GET /api/v1/runs/{run_id}/metrics | name, recursive, cursor, limit | list of `MetricSeries`; with `limit` or `cursor` a `MetricPage` |
+| GET /api/v1/runs/{run_id}/children | recursive, cursor, limit | list of `RunView`; with limit or cursor a `RunPage` |
+| GET /api/v1/runs/{run_id}/metrics | name, recursive, cursor, limit | list of `MetricSeries`; with limit or cursor a `MetricPage` |
 | GET /api/v1/runs/{run_id}/logs | tail | list of `LogLineView` |
 | GET /api/v1/runs/{run_id}/notices | | list of `NoticeView` |
 | POST /api/v1/runs/{run_id}/cancel | `CancelRequest` | `Intake` |
