@@ -33,6 +33,15 @@ BROKER_CHANGES: tuple[type[Exception], ...] = (
 )
 """What a question fails with when a broker has just gone, or brokers have just begun: another one knows the answer, now or soon."""
 
+STALE_PLACES: tuple[type[Exception], ...] = (
+    _kafka.errors.KafkaConnectionError,
+    _kafka.errors.KafkaTimeoutError,
+    _kafka.errors.NodeNotReadyError,
+    _kafka.errors.NotCoordinatorError,
+)
+"""What a question fails with, for ever, when a client asks whom it remembers: the broker that led a partition before, or that coordinated a
+group (kafka-python 3.0.12 keeps both). A fresh client asks who does so now."""
+
 STALE_MEMBER: tuple[type[Exception], ...] = (
     _kafka.errors.CommitFailedError,
     _kafka.errors.IllegalGenerationError,

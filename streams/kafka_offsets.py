@@ -14,11 +14,11 @@ from runherald.streams.errors import UnknownTopic
 from runherald.streams.kafka_clients import (
     BROKER_CHANGES,
     STALE_MEMBER,
+    STALE_PLACES,
     KafkaAdminClient,
     KafkaConsumer,
     KafkaError,
     KafkaPartition,
-    KafkaTimeoutError,
     UnknownTopicOrPartitionError,
 )
 
@@ -42,10 +42,7 @@ class KafkaOffsets:
         self._servers = list(servers)
         self._lock = threading.Lock()
         with reaching(self._servers):
-            self._reader = self._opened()
-            self._admin = KafkaAdminClient(
-                bootstrap_servers=self._servers, bootstrap_timeout_ms=BOOTSTRAP_SECONDS * 1000, client_id="runherald-admin"
-            )
+            self._reader, self._admin = self._opened()
 
     def begin(self, topics: Collection[str]) -> dict[TopicPartition, int]:
         """Return the offset of the oldest record kept, for each partition."""
@@ -80,27 +77,37 @@ class KafkaOffsets:
             while True:
                 try:
                     return question()
-                except KafkaTimeoutError:
-                    if time.monotonic() > deadline:
-                        raise
-                    # It asks the brokers that led before for ever (kafka-python 3.0.12): a fresh one asks who leads now.
-                    self._reader.close()
-                    self._reader = self._opened()
-                except BROKER_CHANGES:
+                except (*STALE_PLACES, *BROKER_CHANGES) as error:
                     if time.monotonic() > deadline:
                         raise
                     time.sleep(PAUSE_SECONDS)
+                    if isinstance(error, STALE_PLACES):
+                        self._reopen()
 
-    def _opened(self) -> Any:
-        return KafkaConsumer(
-            bootstrap_servers=self._servers,
-            bootstrap_timeout_ms=BOOTSTRAP_SECONDS * 1000,
+    def _reopen(self) -> None:
+        """Ask by fresh clients from now on, if brokers answer at all."""
+        try:
+            fresh = self._opened()
+        except STALE_PLACES:
+            return
+        self.close()
+        self._reader, self._admin = fresh
+
+    def _opened(self) -> tuple[Any, Any]:
+        at: dict[str, Any] = {"bootstrap_servers": self._servers, "bootstrap_timeout_ms": BOOTSTRAP_SECONDS * 1000}
+        reader = KafkaConsumer(
+            **at,
             client_id="runherald-offsets",
             group_id=None,
             enable_auto_commit=False,
             allow_auto_create_topics=False,
             metrics_enabled=False,
         )
+        try:
+            return reader, KafkaAdminClient(**at, client_id="runherald-admin")
+        except BaseException:
+            reader.close()
+            raise
 
     def _partitions_of(self, topics: Collection[str]) -> list[Any]:
         partitions = []

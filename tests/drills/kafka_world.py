@@ -122,9 +122,10 @@ class KafkaWorld(World):
                 time.sleep(fault.lasts)
                 self._stop_in_order(joined)
             case _:
-                children = Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text().split()
-                if children:
-                    os.kill(int(children[int(fault.draw * 1_000) % len(children)]), signal.SIGKILL)
+                # A worker that has just begun has none of its processors yet.
+                wait_until("a worker's processors", lambda: len(_children(worker)) == PROCESSORS or worker.poll() is not None, STOP_SECONDS)
+                if children := _children(worker):
+                    os.kill(children[int(fault.draw * 1_000) % len(children)], signal.SIGKILL)
                 worker.wait(STOP_SECONDS)
                 self.revive()
 
@@ -176,6 +177,13 @@ class KafkaWorld(World):
         for worker in self._workers:
             if worker.poll() is None:
                 _end(worker, signal.SIGKILL)
+
+
+def _children(worker: subprocess.Popen[bytes]) -> list[int]:
+    try:
+        return [int(pid) for pid in Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text().split()]
+    except FileNotFoundError:
+        return []
 
 
 def _end(worker: subprocess.Popen[bytes], number: signal.Signals) -> int:

@@ -53,6 +53,13 @@ def test_one_of_three_nodes_may_be_away(tmp_path: Path) -> None:
             # Every partition has another leader now than the connection knows of.
             move_all(broker.bootstrap, 0.3)
             assert sum(offsets.end([EVENTS]).values()) == 20
+            groups = [f"group-{number}" for number in range(9)]
+            for group in groups:
+                assert offsets.committed(group, [EVENTS]) == {}
+            # A third of the groups has another coordinator now than the connection knows of.
+            broker.kill(2)
+            for group in groups:
+                assert offsets.committed(group, [EVENTS]) == {}
     finally:
         broker.stop()
 
