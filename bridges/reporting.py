@@ -14,7 +14,7 @@ from itertools import islice
 
 from runherald import Run
 from runherald.errors import RunheraldError
-from runherald.limits import DEFAULT_LIMITS
+from runherald.producers.allowed import allowed
 from runherald.producers.texts import line_of, text_of
 
 RANK_VARIABLES = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "JSM_NAMESPACE_RANK", "LOCAL_RANK")
@@ -73,18 +73,18 @@ class Reporter:
             self._tell("end", lambda: run.__exit__(type(error), error, None))
 
     def _params_of(self, values: object) -> None:
-        room = DEFAULT_LIMITS.params - len(self._names)
+        room = allowed().params - len(self._names)
         texts = dict(flat(values))
         taken = dict(islice(((name, text) for name, text in texts.items() if name not in self._names), room))
         again = {name: text for name, text in texts.items() if name in self._names}
         if left_out := len(texts) - len(taken) - len(again):
-            self._say_once("params", f"{left_out} parameters are left out; a run keeps {DEFAULT_LIMITS.params}")
+            self._say_once("params", f"{left_out} parameters are left out; a run keeps {allowed().params}")
         self._names.update(taken)
         if taken or again:
             self.run.log_params({**again, **taken})
 
     def _metric(self, name: object, value: object, step: int) -> None:
-        self.run.log(line_of(name, DEFAULT_LIMITS.metric_name), value, step=step)
+        self.run.log(line_of(name, allowed().metric_name), value, step=step)
 
     def _tell(self, what: str, call: Callable[[], None]) -> None:
         try:
@@ -120,4 +120,4 @@ def flat(values: object, prefix: str = "", depth: int = 0) -> Iterator[tuple[str
         for name, value in values.items():
             yield from flat(value, f"{prefix}/{name}" if prefix else str(name), depth + 1)
     elif prefix:
-        yield line_of(prefix, DEFAULT_LIMITS.param_key), text_of(values, DEFAULT_LIMITS.param_value)
+        yield line_of(prefix, allowed().param_key), text_of(values, allowed().param_value)

@@ -9,14 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
+from runherald.producers.allowed import allowed
 from runherald.producers.provenance.masking import mask_arguments
 from runherald.producers.texts import cut, line_of, sendable
 
 COMMAND_KEY = "runherald.command"
 ENVIRONMENT_KEY = "runherald.environment"
 PYTHON_KEY = "runherald.python"
-_LONGEST = 1_000
-"""Characters of a property's value."""
 
 VARIABLES = (
     *("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "JAX_PLATFORMS", "KERAS_BACKEND"),
@@ -37,9 +36,9 @@ def command_properties(
     """Return how this process was started, as a run's properties; `arguments` are `sys.orig_argv` when not given."""
     given = sys.orig_argv if arguments is None else arguments
     found = {
-        COMMAND_KEY: cut(sendable(shlex.join(mask_arguments([_line(argument) for argument in given]))), _LONGEST),
+        COMMAND_KEY: cut(sendable(shlex.join(mask_arguments([_line(argument) for argument in given]))), allowed().property_value),
         PYTHON_KEY: f"{sys.implementation.name} {'.'.join(map(str, sys.version_info[:3]))}",
-        "runherald.platform": line_of(_platform(), _LONGEST),
+        "runherald.platform": line_of(_platform(), allowed().property_value),
         ENVIRONMENT_KEY: _as_json(dict(_chosen(environ, variables))),
     }
     return {key: value for key, value in found.items() if value}
@@ -58,7 +57,7 @@ def _chosen(environ: Mapping[str, str], variables: Sequence[str]) -> Iterator[tu
         if (value := environ.get(name)) is not None:
             plain = line_of(value, 200)
             size += len(msgspec.json.encode({name: plain}).decode())
-            if size <= _LONGEST:
+            if size <= allowed().property_value:
                 yield name, plain
 
 

@@ -17,11 +17,10 @@ from urllib.parse import urlsplit, urlunsplit
 
 from msgspec import Struct
 
+from runherald.producers.allowed import allowed
 from runherald.producers.texts import line_of
 
 DIFF_KEY = "runherald.git.diff_sha256"
-_LONGEST = 1_000
-"""Characters of a property's value."""
 _CHUNK = 1024 * 1024
 
 
@@ -52,7 +51,7 @@ def git_properties(state: GitState) -> dict[str, str]:
         "azureml.git.dirty": "" if state.dirty is None else str(state.dirty),
         DIFF_KEY: state.diff_sha256,
     }
-    return {key: line_of(value, _LONGEST) for key, value in pairs.items() if value}
+    return {key: line_of(value, allowed().property_value) for key, value in pairs.items() if value}
 
 
 def read_git(folder: Path, *, timeout_seconds: float, monotonic: Callable[[], float] = time.monotonic) -> GitState | None:

@@ -174,6 +174,8 @@ def _offline(workspace: Workspace, environ: Mapping[str, str]) -> Run:
         return OfflineRun(experiment, run_id)
     run = experiment.begin_run(run_id=f"{OFFLINE_PREFIX}{uuid4()}", kind=OfflineRun)
     os.environ[OFFLINE_VARIABLE] = run.id
+    if workspace.provenance:
+        run.record_provenance()
     return run
 
 

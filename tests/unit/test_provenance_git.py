@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from runherald import Experiment, ScriptRunConfig, Workspace
+from runherald import Experiment, Run, ScriptRunConfig, Workspace
 from runherald.producers.provenance.capture import Recording
 from runherald.producers.provenance.git import DIFF_KEY, GitState, git_properties, public_address, read_git
 from tests.fixtures.journalled import properties
@@ -225,3 +225,13 @@ def test_a_submission_records_the_folder_that_it_copies_and_the_programs_command
     assert found["azureml.git.commit"] == git(repository, "rev-parse", "HEAD")
     assert found["runherald.command"].endswith("train.py --api-key '***'")
     assert "runherald.python" not in found
+
+
+def test_an_offline_run_records_it_too(tmp_path: Path, experiment: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNHERALD_URL", experiment.workspace.session.client.url)
+    monkeypatch.setenv("RUNHERALD_PROVENANCE", "true")
+    for name in ("RUNHERALD_RUN_ID", "RUNHERALD_OFFLINE_RUN_ID", "RUNHERALD_EXPERIMENT"):
+        monkeypatch.delenv(name, raising=False)
+    run = Run.get_context()
+    run.complete()
+    assert "runherald.command" in properties(tmp_path / "home", run.id)
