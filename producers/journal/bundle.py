@@ -11,6 +11,7 @@ What was refused, or damaged, stays where it is.
 from __future__ import annotations
 
 import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Collection, Iterator
@@ -33,6 +34,8 @@ from runherald.validation import check_run_id
 MANIFEST = "runherald-journals.json"
 MAX_SEGMENT = SEGMENT_BYTES + MAX_PAYLOAD + 1024
 _MAX_MANIFEST = 64 * 1024 * 1024
+_DAMAGED = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, NotImplementedError, RuntimeError)
+"""What reading an archive of odd bytes raises: places before its beginning, names that are no text, methods that there are not."""
 _SEGMENT = re.compile(r"[0-9]{20}\.seg")
 _PRODUCER = re.compile(r"[A-Za-z0-9_.\-]{1,100}")
 
@@ -110,16 +113,17 @@ def import_journals(home: Path, source: Path) -> list[JournalCarried]:
         InvalidInput: the file is none of these, of a newer version, or damaged; nothing of it is taken then.
         OSError: the file cannot be read, or the disk does not take it.
     """
-    try:
-        with zipfile.ZipFile(source) as archive:
+    with source.open("rb") as file:
+        try:
+            archive = zipfile.ZipFile(file)
             manifest = _manifest(archive, source)
             for journal in manifest.journals:  # all of it, before anything is put anywhere
                 _check(journal, source)
                 for name in journal.segments:
                     _content(archive, journal, name, source)
-            return [_put(home.expanduser(), archive, journal, source) for journal in manifest.journals]
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise InvalidInput(f"{source}: is no whole file of `runherald journals export` ({error}); export it again") from None
+        except _DAMAGED as error:
+            raise InvalidInput(f"{source}: is no whole file of `runherald journals export` ({error}); export it again") from None
+        return [_put(home.expanduser(), archive, journal, source) for journal in manifest.journals]
 
 
 def _pack(archive: zipfile.ZipFile, folder: JournalFolder, head: JournalHead) -> BundledJournal:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from msgspec import UNSET
 
 from runherald.cli.main import main
@@ -153,6 +156,29 @@ def test_a_damaged_or_foreign_file_is_named_and_nothing_of_it_is_taken(
     assert not (tmp_path / "b").exists()
     assert main(["journals", "import", str(file)]) == 2
     assert "Traceback" not in capsys.readouterr().err
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["change", "drop", "add"]), st.integers(0, 2_000), st.binary(min_size=1, max_size=8)), max_size=4)
+)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_odd_bytes_are_taken_as_they_were_or_refused(tmp_path: Path, changes: list[tuple[str, int, bytes]]) -> None:
+    file = tmp_path / "file.zip"
+    if not file.exists():
+        journal = Journal(tmp_path / "a", HEAD, segment_bytes=200)
+        log(journal, 20)
+        journal.close()
+        export_journals(tmp_path / "a", file)
+    content = bytearray(file.read_bytes())
+    for kind, place, odd in changes:
+        at = place % len(content)
+        content[at : at + (0 if kind == "add" else len(odd))] = b"" if kind == "drop" else odd
+    (tmp_path / "odd.zip").write_bytes(content)
+    try:
+        import_journals(tmp_path / "b", tmp_path / "odd.zip")
+    except InvalidInput:
+        assert not (tmp_path / "b").exists(), "refused as a whole"
+    shutil.rmtree(tmp_path / "b", ignore_errors=True)
 
 
 def test_a_bundle_is_read_as_it_was_first_written(tmp_path: Path) -> None:
