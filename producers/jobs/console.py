@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
+from runherald.errors import RunheraldError
 from runherald.limits import DEFAULT_LIMITS
 
 from .lines import Allowance, LineSplitter
@@ -50,7 +51,7 @@ class Console:
     ) -> None:
         self._source = source
         self._path = file
-        self._tell = tell
+        self._tell: Callable[[list[str]], None] | None = tell
         self._passed_to = passed_to
         self._room = max_file_bytes
         self._cut = 0
@@ -93,8 +94,7 @@ class Console:
             self._closed = True
             self._take(self._splitter.close())
             self._flush()
-            if following := self._allowance.close():
-                self._tell(following)
+            self._tell_history(self._allowance.close())
             if self._cut:
                 notice = f"\n[runherald: {self._cut} bytes are left out here; the last lines:]\n"
                 self._room = 1 << 20
@@ -159,9 +159,17 @@ class Console:
 
     def _flush(self) -> None:
         lines, self._waiting, self._waiting_size = self._waiting, [], 0
-        admitted = self._allowance.admit(lines, self._monotonic()) if lines else []
-        if admitted:
-            self._tell(admitted)
+        if lines:
+            self._tell_history(self._allowance.admit(lines, self._monotonic()))
+
+    def _tell_history(self, lines: list[str]) -> None:
+        if not lines or self._tell is None:
+            return
+        try:
+            self._tell(lines)
+        except RunheraldError as error:  # the program would wait at its pipe for ever if nobody read it
+            self._tell = None
+            _log.warning("console_not_told reason=%r: the run's file has it", str(error))
 
     def _joined(self) -> str:
         return "".join(f"{line}\n" for line in self._tail)

@@ -108,10 +108,10 @@ class _Execution:
             tell=lambda lines: self._writer.log_lines(CONSOLE_FILE, lines, "stdout"),
             passed_to=_OUTPUT if self._job.is_terminal else None,
         )
-        console.start()
-        self._writer.report(Status.RUNNING, evidence=self._evidence(program))
         stopping = Stopping(time.monotonic(), max_seconds=self._job.max_seconds, grace_seconds=self._job.grace_seconds)
         try:
+            console.start()
+            self._writer.report(Status.RUNNING, evidence=self._evidence(program))
             self._supervise(program, console, stopping)
         except BaseException:  # whatever it is, the program is not left without anybody who watches it
             program.send(KILL)

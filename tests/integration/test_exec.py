@@ -352,6 +352,23 @@ print(near.pid, deaf.pid, far.pid, own.pid)
         os.kill(own, signal.SIGKILL)
 
 
+def test_a_killed_runner_leaves_its_run_to_the_lease(server: CancellingServer, place: Place) -> None:
+    process = place.start(["sh", "-c", "echo $$; exec sleep 300"])
+    assert process.stdout is not None
+    program = int(process.stdout.readline())
+    try:
+        wait_until(
+            "its lease and that it runs", lambda: bool(server.events) and state(server).lease_seconds and len(way(state(server))) == 3, 30
+        )
+        process.kill()
+        process.communicate(timeout=30)
+        os.kill(program, 0)  # it lives: nobody watches it
+        known = state(server)
+        assert (known.status, known.lease_seconds) == (Status.RUNNING, 60.0)
+    finally:
+        os.kill(program, signal.SIGKILL)
+
+
 def test_many_lines_at_once_all_come(server: CancellingServer, place: Place) -> None:
     script = "import sys\nsys.stdout.write(''.join(f'line {n}\\n' for n in range(200_000)))"
     status, out, _ = place.run([sys.executable, "-c", script], bound=120)

@@ -227,6 +227,22 @@ def test_a_reader_who_takes_their_time_loses_nothing(tmp_path: Path) -> None:
         os.close(descriptor)
 
 
+def test_where_history_takes_nothing_more_the_program_is_read_all_the_same(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def refuse(lines: list[str]) -> None:
+        raise InvalidInput("run run-1: has ended")
+
+    reading, writing = os.pipe()
+    console = Console(reading, tmp_path / "std_log.txt", tell=refuse)
+    console.start()
+    for _ in range(12):
+        os.write(writing, b"x" * ((1 << 16) - 1) + b"\n")
+    os.close(writing)
+    assert console.wait(10)
+    console.close()
+    assert (tmp_path / "std_log.txt").stat().st_size == 12 << 16
+    assert [record.getMessage().split()[0] for record in caplog.records] == ["console_not_told"]
+
+
 def test_a_reader_that_is_gone_and_a_folder_that_cannot_be_are_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "file").write_text("")
     reading, writing = os.pipe()
