@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, BinaryIO, cast
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from typing import Any, BinaryIO
 from uuid import uuid4
 
 from fsspec import AbstractFileSystem  # type: ignore[import-untyped]  # it has no types
 
 from runherald.errors import RunheraldError
 from runherald.producers.files.names import parts_below
-from runherald.producers.files.store import StoredFile, copied, taken
+from runherald.producers.files.store import Content, StoredFile, copied, taken
 
 _log = logging.getLogger("runherald.files")
 
@@ -51,14 +52,15 @@ class RemoteStore:
                 raise
         return StoredFile(name=name, size=size, sha256=digest, uri=f"{self._address}/{run_id}/{parts_below(self._address, name)}")
 
-    def open(self, run_id: str, name: str) -> BinaryIO | None:
+    def open(self, run_id: str, name: str) -> Content | None:
         """Return the content of a file, as `FileStore` says."""
         place = self._place(run_id, name)
         with self._said_as_os_error(run_id, name):
             try:
-                return cast(BinaryIO, self._system.open(place, "rb"))
+                file = self._system.open(place, "rb")
             except (FileNotFoundError, IsADirectoryError):
                 return None
+        return _RemoteContent(file, partial(self._said_as_os_error, run_id, name))
 
     def _place(self, run_id: str, name: str) -> str:
         return f"{self._root}/{run_id}/{parts_below(self._address, name)}"
@@ -105,3 +107,19 @@ class RemoteStore:
             raise
         except Exception as error:
             raise OSError(f"run {run_id}: file {name!r}: {self._address} cannot be used now ({type(error).__name__})") from error
+
+
+class _RemoteContent:
+    """The content of a file, of which the errors are said as the store says them."""
+
+    def __init__(self, file: Any, said: Callable[[], AbstractContextManager[None]]) -> None:
+        self._file = file
+        self._said = said
+
+    def read(self, size: int, /) -> bytes:
+        with self._said():
+            return bytes(self._file.read(size))
+
+    def close(self) -> None:
+        with self._said():
+            self._file.close()

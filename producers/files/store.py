@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import mimetypes
+from contextlib import closing
 from pathlib import Path
 from typing import BinaryIO, Protocol
 from urllib.parse import urlsplit
@@ -44,6 +45,18 @@ class StoredFile(Struct, frozen=True, kw_only=True):
         )
 
 
+class Content(Protocol):
+    """What a file of a run holds. Reading raises OSError where it cannot go on."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return the next bytes, at most so many; none at the end."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it."""
+        ...
+
+
 class FileStore(Protocol):
     """Keeps files of runs."""
 
@@ -56,7 +69,7 @@ class FileStore(Protocol):
         """
         ...
 
-    def open(self, run_id: str, name: str) -> BinaryIO | None:
+    def open(self, run_id: str, name: str) -> Content | None:
         """Return the content of a file, or None where there is none.
 
         Raises:
@@ -80,7 +93,7 @@ def fetch(store: FileStore, run_id: str, name: str, uri: str, sha256: str, targe
         raise NotFound(
             f"run {run_id}: file {name!r}: lies at {uri}, which cannot be read here; share that place and pass files= to Workspace"
         )
-    with content:
+    with closing(content):
         target.parent.mkdir(parents=True, exist_ok=True)
         passing = target.with_name(f".{uuid4().hex}.part")
         try:
@@ -93,7 +106,7 @@ def fetch(store: FileStore, run_id: str, name: str, uri: str, sha256: str, targe
             passing.unlink(missing_ok=True)
 
 
-def copied(source: BinaryIO, target: BinaryIO) -> tuple[int, str]:
+def copied(source: Content, target: BinaryIO) -> tuple[int, str]:
     """Copy a stream to its end; return its size in bytes and its SHA-256."""
     digest, size = hashlib.sha256(), 0
     while chunk := source.read(_CHUNK):

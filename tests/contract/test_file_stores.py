@@ -37,6 +37,11 @@ class Client(RuntimeError):
     """What a client of a storage raises of its own."""
 
 
+class Unreadable(io.BytesIO):
+    def read(self, size: int | None = -1, /) -> bytes:
+        raise Client("secret=hunter2")
+
+
 class Wavering(MemoryFileSystem):  # type: ignore[misc]  # it has no types
     """Fails at the call that is named, once the file is begun."""
 
@@ -47,6 +52,9 @@ class Wavering(MemoryFileSystem):  # type: ignore[misc]  # it has no types
         if self.failing == "copy":
             raise Client("secret=hunter2")
         super().cp_file(path1, path2, **kwargs)
+
+    def open(self, path: str, mode: str = "rb", *rest: Any, **kwargs: Any) -> Any:
+        return Unreadable() if self.failing == "read" and mode == "rb" else super().open(path, mode, *rest, **kwargs)
 
     def exists(self, path: str, **kwargs: Any) -> bool:
         if self.failing == "exists":
@@ -193,6 +201,17 @@ def test_a_storage_that_fails_half_way_leaves_nothing_and_its_words_unsaid(faili
     assert store.open("r", "a") is None
     assert system.find(store._root) == []
     store.put("r", "a", io.BytesIO(b"content"))
+
+
+def test_a_storage_that_fails_while_it_is_read_leaves_the_target_as_it_was(tmp_path: Path) -> None:
+    system = Wavering()
+    store = RemoteStore(system, f"/{uuid4().hex}", "memory://place")
+    kept = store.put("r", "a", io.BytesIO(b"content"))
+    (tmp_path / "copy").write_bytes(b"former")
+    system.failing = "read"
+    with pytest.raises(OSError, match=r"run r: file 'a': memory://place cannot be used now \(Client\)$"):
+        fetch(store, "r", "a", kept.uri, kept.sha256, tmp_path / "copy")
+    assert in_folder(tmp_path) == {"copy": b"former"}
 
 
 def test_a_place_with_folders_that_is_not_there_is_not_made(tmp_path: Path) -> None:
