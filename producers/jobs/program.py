@@ -107,7 +107,7 @@ class Program:
         return self._process.wait()
 
     def _watch(self, ended: Callable[[], None]) -> None:
-        if sys.platform != "win32" and hasattr(os, "waitid"):  # not reaped yet: its number stays its own while its group is ended
+        if sys.platform == "linux":  # not reaped yet: its number stays its own while its group is ended
             with contextlib.suppress(ChildProcessError):
                 os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
         else:
