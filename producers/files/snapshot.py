@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 from uuid import uuid5
@@ -52,22 +52,29 @@ def snapshot(what: str, path: Path) -> tuple[str, bytes]:
 
 
 def _kept(what: str, folder: Path) -> dict[str, Path]:
-    patterns = next((file for name in IGNORE_FILES if (file := folder / name).is_file()), None)
-    files = {file.relative_to(folder).as_posix(): file for file in _files(folder)}
+    is_ignored = _ignored(what, next((file for name in IGNORE_FILES if (file := folder / name).is_file()), None))
+    return {file.relative_to(folder).as_posix(): file for file in _files(folder, folder, is_ignored)}
+
+
+def _ignored(what: str, patterns: Path | None) -> Callable[[str], bool]:
+    """Return what says of a name, with `/` at its end for a folder, whether it is left out."""
     if patterns is None:
-        return files
+        return lambda _: False
     try:
         from pathspec import GitIgnoreSpec
     except ImportError:
-        raise Unsupported(f"{what}: {patterns}: cannot be followed without the package pathspec; `pip install 'runherald[files]'`") from None
-    ignored = GitIgnoreSpec.from_lines(patterns.read_text(encoding="utf-8").splitlines())
-    return {name: file for name, file in files.items() if not ignored.match_file(name)}
+        raise Unsupported(
+            f"{what}: {patterns}: cannot be followed without the package pathspec; `pip install 'runherald[files]'`"
+        ) from None
+    return GitIgnoreSpec.from_lines(patterns.read_text(encoding="utf-8").splitlines()).match_file
 
 
-def _files(folder: Path) -> Iterator[Path]:
+def _files(top: Path, folder: Path, is_ignored: Callable[[str], bool]) -> Iterator[Path]:
     for entry in sorted(folder.iterdir()):
+        name = entry.relative_to(top).as_posix()
         if entry.is_dir() and not entry.is_symlink():
-            if entry.name != _NEVER:
-                yield from _files(entry)
-        elif entry.is_file():
+            # Nothing below a folder that is left out can be taken in again: environments and data are not even looked through.
+            if entry.name != _NEVER and not is_ignored(f"{name}/"):
+                yield from _files(top, entry, is_ignored)
+        elif entry.is_file() and not is_ignored(name):
             yield entry

@@ -400,6 +400,21 @@ def test_a_run_of_which_the_snapshot_cannot_be_kept_is_failed(home: Path, tmp_pa
     assert [data.status for data in said(home) if isinstance(data, AmlRunStatusChangedEvent)] == ["Running", "Failed"]
 
 
+def test_a_folder_that_is_left_out_is_not_looked_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = code(tmp_path, a="1", venv__deep__b="2", data__keep="3", data__sub__c="4")
+    (folder / ".amlignore").write_text("venv/\n!venv/deep/b\ndata/*\n!data/keep\n.amlignore\n")
+    looked: list[str] = []
+    listed = Path.iterdir
+
+    def seen(path: Path) -> Iterator[Path]:
+        looked.append(path.name)
+        return iter(listed(path))
+
+    monkeypatch.setattr(Path, "iterdir", seen)
+    assert zipfile.ZipFile(io.BytesIO(snapshot("run r", folder)[1])).namelist() == ["a", "data/keep"]
+    assert looked == [folder.name, "data"]
+
+
 def test_the_same_files_are_the_same_snapshot(tmp_path: Path) -> None:
     first, second = code(tmp_path / "1", a="1", b="2"), code(tmp_path / "2", b="2", a="1")
     os.utime(second / "a", (1, 1))
