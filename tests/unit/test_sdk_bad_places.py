@@ -151,7 +151,7 @@ def test_every_row_of_the_page_is_a_test() -> None:
     named = set(re.findall(r"`(test_\w+)`", (root / "docs" / "training-script.md").read_text()))
     files = [
         *(root / "tests" / "unit").glob("test_[rs]*.py"),
-        *(root / "tests" / "contract").glob("test_sdk_*.py"),
+        *(root / "tests" / "contract").glob("test_[fs]*.py"),
         root / "tests" / "integration" / "test_sdk_process.py",
     ]
     assert named <= set(re.findall(r"def (test_\w+)\(", "".join(file.read_text() for file in files)))
