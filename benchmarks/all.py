@@ -20,6 +20,7 @@ from figure import Figure, lines, machine
 
 BENCHMARKS: Mapping[str, str] = MappingProxyType(
     {
+        "sdk": "sdk.figures",
         "logging": "logging_cost.figures",
         "server": "server.figures",
         "embedded": "embedded_stream.figures",
