@@ -24,9 +24,9 @@ help: ## Say what there is
 demo: .venv/ready ## The main job, from a training script to history and mail (LOG=kafka for Kafka, Faust and a ClickHouse server)
 	@$(BIN)/python examples/demo.py --log $(LOG) $(ARGS)
 
-# Much of the time is waiting for real parts: two processes take little more than half of it. Files stay whole, for their fixtures.
+# Much of the time is waiting for real parts, so that three processes pay on two cores. Files stay whole, for their fixtures.
 test: .venv/ready ## All tests, on real parts (ARGS="tests/unit -k wire" for some of them, in one process)
-	@$(BIN)/python -m pytest $(or $(ARGS),--numprocesses=2 --dist=loadfile)
+	@$(BIN)/python -m pytest $(or $(ARGS),--numprocesses=3 --dist=loadfile --no-loadscope-reorder)
 
 check: .venv/ready ## Format, lint, types, import rules
 	$(BIN)/ruff format --check $(SOURCES)
