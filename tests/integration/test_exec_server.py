@@ -70,10 +70,15 @@ def test_a_program_is_cancelled_from_elsewhere(workspace: Workspace, tmp_path: P
     process = subprocess.Popen(
         command("exec", "-e", "digits", "--run-id", "cancelled", "--", "sh", "-c", script), cwd=tmp_path, stdout=subprocess.PIPE
     )
-    wait_until("the program to run", lambda: [one.run_id for one in workspace.session.reader().runs(status="Running")] or None, 30)
-    run = workspace.get_run("cancelled")
-    run.cancel()
-    out, _ = process.communicate(timeout=60)
+    try:
+        wait_until("the program to run", lambda: [one.run_id for one in workspace.session.reader().runs(status="Running")] or None, 30)
+        run = workspace.get_run("cancelled")
+        run.cancel()
+        out, _ = process.communicate(timeout=60)
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.communicate(timeout=60)
     assert (process.returncode, out.splitlines()[-1]) == (0, b"saving")
     wait_until("its end in history", lambda: run.get_status() == "Canceled" or None, 30)
     assert run.get_details()["cause"] == "user"
