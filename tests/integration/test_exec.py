@@ -122,8 +122,12 @@ def way(known: RunState) -> list[str]:
 
 
 def lines(server: LoopbackServer, file: str = CONSOLE) -> list[str]:
-    events = [event.data for event in server.events if isinstance(event.data, AmlRunLogEvent) and event.data.file == file]
-    return [line.text for event in events for line in event.lines]
+    """Return the lines of a file as history has them: one that is sent again is the same line."""
+    found: dict[tuple[str, int], str] = {}
+    for event in server.events:
+        if isinstance(event.data, AmlRunLogEvent) and event.data.file == file:
+            found.update({(event.producer, line.number): line.text for line in event.data.lines})
+    return list(found.values())
 
 
 def is_alive(pid: int) -> bool:
