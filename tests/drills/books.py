@@ -18,7 +18,7 @@ _EVENTS = """
 SELECT
     run_id,
     countIf(operation = 'Created'),
-    countIf(operation = 'Updated'),
+    countIf(operation = 'Updated' AND JSONHas(payload, 'tags')),
     countIf(status IN ('Completed', 'Failed', 'Canceled'))
 FROM run_events FINAL WHERE NOT startsWith(producer, 'runherald.') GROUP BY run_id
 """
