@@ -66,7 +66,7 @@ def test_every_read_of_the_api_answers_in_its_form(server: StudioServer) -> None
     assert step.status == "NotStarted"
     [series] = server.get("/api/v1/runs/p/metrics?recursive=true&name=loss", taken)
     assert (series["run_id"], series["values"]) == ("c", [1.0])
-    assert server.get("/api/v1/runs/p/metrics?recursive=true&limit=1", taken) == {"series": [series]}
+    assert server.get("/api/v1/runs/p/metrics?recursive=true&limit=1", taken) == {"series": [series], "next": ""}
     assert [line["text"] for line in server.get("/api/v1/runs/c/logs?tail=2", taken)] == ["line 3", "line 4"]
     assert server.get("/api/v1/runs/p/notices") == []
     assert server.get("/api/v1/notices") == []
