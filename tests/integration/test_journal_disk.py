@@ -14,6 +14,7 @@ import pytest
 from runherald.status import Status
 from tests.contract.test_transport import LoopbackServer
 from tests.integration.test_sdk_process import BEGIN, finish, in_journals, last_status, server, start, values
+from tests.server_process import wait_until
 from tests.small_disk import SmallDisk
 
 __all__ = ["server"]
@@ -62,9 +63,7 @@ def test_what_is_logged_on_a_full_disk_is_on_it_once_it_has_room_again(disk: Sma
     assert log(500) == "True 0", "it is in memory, and the script goes on"
     assert len(values(in_journals(disk.folder / "home"))) < 510
     disk.empty()
-    for _ in range(100):
-        if log(1) == "False 0":
-            break
+    wait_until("the disk to be written to again", lambda: log(1) == "False 0", 20)
     process.send_signal(signal.SIGKILL)
     _, errors = process.communicate(timeout=20)
     kept = values(in_journals(disk.folder / "home"))
