@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from runherald.producers.jobs.run_configuration import RunConfiguration
     from runherald.producers.jobs.script_run import ScriptRun
     from runherald.producers.jobs.script_run_config import ScriptRunConfig
+    from runherald.producers.models.model import Model
     from runherald.producers.run.run import Run
     from runherald.producers.workspace import Workspace
     from runherald.run import get_run
@@ -31,6 +32,7 @@ __all__ = [
     "ComputeTarget",
     "Environment",
     "Experiment",
+    "Model",
     "Run",
     "RunConfiguration",
     "ScriptRun",
@@ -44,6 +46,7 @@ _MODULES = {
     "ComputeTarget": "runherald.producers.jobs.compute",
     "Environment": "runherald.producers.jobs.environment",
     "Experiment": "runherald.producers.experiment",
+    "Model": "runherald.producers.models.model",
     "RunConfiguration": "runherald.producers.jobs.run_configuration",
     "ScriptRun": "runherald.producers.jobs.script_run",
     "ScriptRunConfig": "runherald.producers.jobs.script_run_config",

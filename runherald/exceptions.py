@@ -7,6 +7,8 @@
 | ComputeTarget-, ExperimentExecution-, ProjectSystem-, RunConfiguration-Exception | InvalidInput | the same |
 | Snapshot-, Training-, WorkspaceException | InvalidInput | the same |
 | ActivityFailedException | RunFailed | a run that is waited for failed |
+| ModelNotFound-, ModelPathNotFoundException | NotFound | there is no such model, or the run has no such file |
+| WebserviceException | InvalidInput | what a call about a model cannot take |
 | RunEnvironmentException | NoSubmittedRun | `Run.get_context(allow_offline=False)` outside a submitted script |
 | AuthenticationException | Unauthorized | the server refuses the token |
 | ServiceException | Unreachable | the server does not answer, or cannot now |
@@ -18,7 +20,7 @@ There, ServiceException is no AzureMLException; here each of ours is, so a scrip
 from __future__ import annotations
 
 from runherald.errors import InvalidInput, RunFailed, RunheraldError, Unreachable
-from runherald.producers.errors import NoSubmittedRun, Unauthorized
+from runherald.producers.errors import NoSubmittedRun, NotFound, Unauthorized
 
 __all__ = [
     "ActivityFailedException",
@@ -57,7 +59,10 @@ ProjectSystemException = InvalidInput
 RunConfigurationException = InvalidInput
 SnapshotException = InvalidInput
 TrainingException = InvalidInput
+WebserviceException = InvalidInput
 WorkspaceException = InvalidInput
+ModelNotFoundException = NotFound
+ModelPathNotFoundException = NotFound
 ActivityFailedException = RunFailed
 RunEnvironmentException = NoSubmittedRun
 AuthenticationException = Unauthorized
@@ -65,8 +70,5 @@ ServiceException = Unreachable
 AzureMLAggregatedException = NeverRaised
 DatasetTimestampMissingError = NeverRaised
 DiscoveryUrlNotFoundException = NeverRaised
-ModelNotFoundException = NeverRaised
-ModelPathNotFoundException = NeverRaised
 ParallelRunException = NeverRaised
-WebserviceException = NeverRaised
 WorkspacePrivateEndpointException = NeverRaised

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NoReturn
 
 from runherald.producers.errors import Unsupported
@@ -26,26 +26,6 @@ class AzureOnly(RunIdentity):
     def get_environment(self) -> NoReturn:
         """Say where to find what a run was run with."""
         raise self._unsupported("get_environment", "no environments are built here; keep `pip freeze` with upload_file, or in a property")
-
-    def register_model(
-        self,
-        model_name: str,
-        model_path: str | None = None,
-        tags: Mapping[str, object] | None = None,
-        properties: Mapping[str, object] | None = None,
-        model_framework: str | None = None,
-        model_framework_version: str | None = None,
-        description: str | None = None,
-        datasets: object = None,
-        sample_input_dataset: object = None,
-        sample_output_dataset: object = None,
-        resource_configuration: object = None,
-        **kwargs: object,
-    ) -> NoReturn:
-        """Say how to keep a model."""
-        del model_name, model_path, tags, properties, model_framework, model_framework_version, description
-        del datasets, sample_input_dataset, sample_output_dataset, resource_configuration, kwargs
-        raise self._unsupported("register_model", "there is no registry of models; keep the file with upload_file and name it in a tag")
 
     @classmethod
     def get_docs_url(cls) -> NoReturn:

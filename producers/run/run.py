@@ -1,8 +1,8 @@
 """A run, as azureml-core's `Run`: names, parameters and behaviour are its own, so that a script needs one changed import.
 
-`Run` is one class in five parts: what it is (`identity`), what it logs (`logging`), how it ends (`ending`), what is read back
-(`reading`), its files (`files`); here, how to come by one, and its family. Members marked "ours" are not in azureml-core;
-`docs/sdk-members.md` says of each that is what it does here.
+`Run` is one class in six parts: what it is (`identity`), what it logs (`logging`), how it ends (`ending`), what is read back
+(`reading`), its files (`files`), those that are a model (`models`); here, how to come by one, and its family. Members marked "ours" are
+not in azureml-core; `docs/sdk-members.md` says of each that is what it does here.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from runherald.producers.server.run_views import Matching, Wanted, details_of, m
 
 from .azure_only import AzureOnly
 from .ending import RunEnding
-from .files import RunFiles
 from .identity import Outputs, RunIdentity
 from .logging import RunLogging
+from .models import RunModels
 from .reading import RunReading
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ RunFactory = Callable[["Experiment", RunView], "Run"]
 SUBMITTED_TYPE = "azureml.scriptrun"
 
 
-class Run(RunLogging, RunEnding, RunReading, RunFiles, AzureOnly):
+class Run(RunLogging, RunEnding, RunReading, RunModels, AzureOnly):
     """A run of an experiment. `Run(experiment, run_id)` attaches to one that exists; `Experiment.start_logging` begins one.
 
     Used in a `with` statement, the run completes when the block ends, and fails with the exception that leaves it. `SystemExit` with

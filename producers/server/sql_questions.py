@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from runherald.clock import to_micros
+from runherald.clock import from_micros, to_micros
 from runherald.producers.experiment_record import EXPERIMENT_RECORD
+from runherald.producers.models.record import FILES, MODEL_RECORD, NAME, VERSION, record_id
 
 if TYPE_CHECKING:
     from runherald.producers.server.client import ApiClient
@@ -33,6 +34,30 @@ class ExperimentRow(Struct, frozen=True):
     name: str
     runs: int
     archived_time: str
+
+
+class ModelRow(Struct, frozen=True, kw_only=True):
+    """A version of a model.
+
+    Attributes:
+        record_id: of the run that keeps what is said of it.
+        files: how many it has.
+        properties: ours among them (`runherald.…`).
+    """
+
+    record_id: str
+    name: str
+    version: int
+    files: int
+    description: str
+    created_micros: int
+    tags: dict[str, str | None]
+    properties: dict[str, str]
+
+    @property
+    def created_time(self) -> datetime:
+        """When it was registered."""
+        return from_micros(self.created_micros)
 
 
 def run_number(client: ApiClient, workspace: str, experiment: str, run_id: str, created: datetime) -> int:
@@ -69,6 +94,35 @@ def outputs(client: ApiClient, run_id: str) -> Iterator[OutputRow]:
         yield OutputRow(path, int(size), sha256, uri)
 
 
+def models(client: ApiClient, workspace: str, name: str | None = None, version: int | None = None) -> Iterator[ModelRow]:
+    """Go through the versions of models whose registration is complete: of all, of one name, or that version of it."""
+    where = _of_models(workspace, name)
+    if name is not None and version is not None:
+        where += f" AND run_id = {_quoted(record_id(workspace, name, version))}"
+    for key, called, number, files, description, created, tags, flags, properties in _by_name(
+        client,
+        "run_id",
+        f"SELECT run_id, properties['{NAME}'], {_number(VERSION)}, {_number(FILES)}, description,"  # noqa: S608 (quoted texts)
+        f" toUnixTimestamp64Micro(assumeNotNull(created_time)), tags, flags, properties FROM runs WHERE {where} AND {_number(FILES)} > 0",
+    ):
+        yield ModelRow(
+            record_id=key,
+            name=called,
+            version=int(number),
+            files=int(files),
+            description=description,
+            created_micros=int(created),
+            tags={**tags, **dict.fromkeys(flags)},
+            properties=properties,
+        )
+
+
+def greatest_version(client: ApiClient, workspace: str, name: str) -> int:
+    """Return the greatest version of a model that was ever begun to be registered; 0 where there is none."""
+    answer = client.query(f"SELECT max({_number(VERSION)}) FROM runs WHERE {_of_models(workspace, name)}")  # noqa: S608 (quoted texts)
+    return int(answer.rows[0][0])
+
+
 def next_steps(client: ApiClient, workspace: str, run_id: str) -> dict[str, int]:
     """Return, for each name that a run logged under, the step after its greatest."""
     where = f"FROM {{}} WHERE workspace = {_quoted(workspace)} AND run_id = {_quoted(run_id)}"
@@ -88,6 +142,15 @@ def _by_name(client: ApiClient, name: str, query: str, group: str = "") -> Itera
         if not answer.rows or (len(answer.rows) < ROWS_AT_ONCE and not answer.truncated):
             return
         last = answer.rows[-1][0]
+
+
+def _of_models(workspace: str, name: str | None) -> str:
+    named = "" if name is None else f" AND properties['{NAME}'] = {_quoted(name)}"
+    return f"workspace = {_quoted(workspace)} AND run_type = '{MODEL_RECORD}'{named}"
+
+
+def _number(key: str) -> str:
+    return f"toUInt32OrZero(properties['{key}'])"
 
 
 def _quoted(text: str) -> str:

@@ -136,6 +136,34 @@ save(path=None, name=None, separate_environment_yaml=False)
 settable target
 """
 
+MODEL = """
+__init__(workspace, name=None, id=None, tags=None, properties=None, version=None, run_id=None, model_framework=None, expand=True, **kwargs)
+add_properties(properties)
+add_tags(tags)
+property created_time
+delete()
+property description
+download(target_dir='.', exist_ok=False, exists_ok=None)
+static get_model_path(model_name, version=None, _workspace=None)
+property id
+static list(workspace, name=None, tags=None, properties=None, run_id=None, latest=False, dataset_id=None, expand=True, page_count=255,
+    model_framework=None)
+property model_framework
+property model_framework_version
+property name
+property properties
+static register(workspace, model_path, model_name, tags=None, properties=None, description=None, datasets=None, model_framework=None,
+    model_framework_version=None, child_paths=None, sample_input_dataset=None, sample_output_dataset=None, resource_configuration=None)
+remove_tags(tags)
+property run
+property run_id
+property tags
+update(tags=None, description=None, sample_input_dataset=None, sample_output_dataset=None, resource_configuration=None)
+update_tags_properties(add_tags=None, remove_tags=None, add_properties=None)
+property version
+property workspace
+"""
+
 
 class Parameter(NamedTuple):
     """A parameter; `default` is None for one that has none, else the default as Python writes it. `stars` is `*` or `**`, or empty."""

@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
-from runherald import Experiment, Run, RunConfiguration, ScriptRun, ScriptRunConfig, Workspace
+from runherald import Experiment, Model, Run, RunConfiguration, ScriptRun, ScriptRunConfig, Workspace
 from runherald.errors import InvalidInput
 from runherald.producers.errors import Unsupported
 from tests.contract.sdk_members import (
     EXPERIMENT,
+    MODEL,
     RUN,
     RUN_CONFIGURATION,
     SCRIPT_RUN,
@@ -37,6 +38,7 @@ CLASSES: dict[str, tuple[type, dict[str, Member]]] = {
     "ScriptRun": (ScriptRun, members(SCRIPT_RUN)),
     "ScriptRunConfig": (ScriptRunConfig, members(SCRIPT_RUN_CONFIG)),
     "RunConfiguration": (RunConfiguration, members(RUN_CONFIGURATION)),
+    "Model": (Model, members(MODEL)),
 }
 EVERY = [(owner, member) for owner, (_, table) in CLASSES.items() for member in table.values()]
 
@@ -231,6 +233,14 @@ def identified(world: World) -> bool:
     return run.get_snapshot_id() == snapshot_id == snapshot_of(world)[1]
 
 
+def registered(world: World) -> bool:
+    run = world.fresh()
+    run.upload_folder("outputs/net", world.folder / "code")
+    model = run.register_model(name := world.name(), "outputs/net", tags={"kind": "net"})
+    path = Path(Model(world.workspace, name).download(world.folder / name))
+    return (model.id, model.tags, path.read_text()) == (f"{name}:1", {"kind": "net"}, "text")
+
+
 def submitted(world: World, submit: Callable[..., Run]) -> bool:
     run = submit(ScriptRunConfig(world.folder / "code", command="true"), show_output=True)
     return run.get_status() == "Completed"
@@ -285,6 +295,7 @@ BEHAVIOUR: dict[str, Callable[[World], bool]] = {
     "Run.number": lambda w: w.child.number == w.run.number + 1,
     "Run.parent": lambda w: (parent := Run.get(w.workspace, w.child.id).parent) is not None and parent.id == w.run.id,
     "Run.properties": lambda w: w.run.properties == {},
+    "Run.register_model": registered,
     "Run.remove_tags": lambda w: did(w.fresh(), lambda run: run.tag("a"), lambda run: run.remove_tags("a")).get_tags() == {},
     "Run.restore_snapshot": restored,
     "Run.set_tags": lambda w: did(w.fresh(), lambda run: run.set_tags({"b": 1})).get_tags() == {"b": "1"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import threading
 from collections.abc import Iterator
@@ -9,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from runherald import Experiment, Run, Workspace
-from runherald.errors import RunFailed
+from runherald import Experiment, Model, Run, Workspace
+from runherald.errors import InvalidInput, RunFailed
 from runherald.producers.errors import NotFound
 from tests.server_process import ServerProcess, wait_until
 
@@ -166,3 +167,88 @@ def test_a_property_that_another_object_contradicts_is_refused_by_history(server
     Run(experiment, run.id).add_properties({"author": "you"})
     run.complete()
     assert run.get_properties() == {"author": "me"}
+
+
+def test_files_of_a_run_are_registered_listed_and_downloaded_as_a_model(
+    workspace: Workspace, experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "net").mkdir()
+    (tmp_path / "net" / "weights").write_bytes(b"weights")
+    (tmp_path / "net" / "config").write_bytes(b"config")
+    run = experiment.start_logging()
+    run.upload_folder("outputs/net", tmp_path / "net")
+    run.upload_file("outputs/other", tmp_path / "net" / "config")
+    with pytest.raises(NotFound, match="no version 1"):
+        Model(workspace, "net", version=1)
+    with pytest.raises(NotFound, match="outputs/nothing"):
+        run.register_model("net", "outputs/nothing")
+
+    first = run.register_model("net", "outputs/net", tags={"good": None, "loss": 0.5}, properties={"author": "me"}, description="a net")
+    assert (first.id, first.name, first.version, first.run_id) == ("net:1", "net", 1, run.id)
+    assert (first.tags, first.properties, first.description) == ({"good": None, "loss": "0.5"}, {"author": "me"}, "a net")
+    assert first.download(tmp_path / "got") == str(tmp_path / "got" / "net")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "got" / "net").iterdir()} == {"weights": b"weights", "config": b"config"}
+    with pytest.raises(InvalidInput, match="exist_ok"):
+        first.download(tmp_path / "got")
+    first.download(tmp_path / "got", exist_ok=True)
+
+    # who asks for the next number before another has registered takes the same one, and is refused it
+    with monkeypatch.context() as patch:
+        patch.setattr("runherald.producers.models.registration.greatest_version", lambda *asked: 0)
+        second = Model.register(workspace, tmp_path / "net" / "weights", "net", model_framework=Model.Framework.ONNX)
+    assert (second.version, second.run_id, second.model_framework, second.tags) == (2, None, "Onnx", {})
+    assert Path(second.download(tmp_path / "local")).read_bytes() == b"weights"
+    assert Model(workspace, id="net:1").tags == first.tags
+    everything = run.register_model("all")
+    everything.download(tmp_path / "all")
+    assert (tmp_path / "all" / "outputs" / "other").read_bytes() == b"config"
+
+    assert [model.id for model in Model.list(workspace)] == ["all:1", "net:2", "net:1"]
+    sql = (Path(__file__).parents[2] / "docs" / "models.md").read_text().partition("```sql\n")[2].partition("```")[0]
+    told = workspace.session.reader().query(sql).rows
+    assert [row[:2] for row in told] == [["all:1", run.id], ["net:2", ""], ["net:1", run.id]]
+    assert [model.id for model in Model.list(workspace, "net", latest=True)] == ["net:2"]
+    assert [model.id for model in Model.list(workspace, tags=["good", ["loss", "0.5"]], run_id=run.id)] == ["net:1"]
+    assert (Model(workspace, "net").id, Model(workspace, "net", tags=["good"]).id) == ("net:2", "net:1")
+
+    first.update_tags_properties(add_tags={"seen": True}, remove_tags=["good"], add_properties={"team": "vision"})
+    first.update(description="better")
+    read = Model(workspace, "net", version="1")
+    assert (read.tags, read.description) == (first.tags, first.description) == ({"loss": "0.5", "seen": "True"}, "better")
+    assert read.properties == first.properties == {"author": "me", "team": "vision"}
+    with pytest.raises(InvalidInput, match="author"):
+        read.add_properties({"author": "you"})
+    read.update(tags={"only": "this"})
+    assert Model(workspace, "net", version=1).tags == {"only": "this"}
+
+    run.complete()
+    assert [one.id for one in experiment.get_runs()] == [run.id]
+    assert run.number == 1
+    assert "" not in workspace.experiments
+
+
+def test_who_registers_at_once_gets_a_version_each(workspace: Workspace, tmp_path: Path) -> None:
+    def registered(number: int) -> None:
+        file = tmp_path / f"{number}.bin"
+        file.write_text(str(number))
+        versions[number] = Model.register(workspace, file, "raced").version
+
+    versions: dict[int, int] = {}
+    threads = [threading.Thread(target=registered, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sorted(versions.values()) == [1, 2, 3, 4]
+    for number, version in versions.items():
+        assert Path(Model(workspace, "raced", version=version).download(tmp_path / "got")).read_text() == str(number)
+
+
+def test_a_model_is_read_from_where_its_run_keeps_files(experiment: Experiment, tmp_path: Path) -> None:
+    remote = Workspace(files="memory://models")
+    run = Experiment(remote, experiment.name).start_logging()
+    run.upload_file("outputs/net/weights", io.BytesIO(b"weights"))
+    model = run.register_model("remote", "outputs/net")
+    assert Path(model.download(tmp_path / "got")) == tmp_path / "got" / "net" / "weights"
+    assert (tmp_path / "got" / "net" / "weights").read_bytes() == b"weights"
+    run.complete()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, assert_type
 
-from runherald import Experiment, Run, Workspace
+from runherald import Experiment, Model, Run, Workspace
 
 
 def train(workspace: Workspace) -> None:
@@ -28,6 +28,9 @@ def train(workspace: Workspace) -> None:
     assert_type(run.get_metrics(), dict[str, Any])
     assert_type(run.get_tags(), dict[str, str | None])
     assert_type(run.cancel_requested, bool)
+    assert_type(run.register_model("digits-net", "outputs/net"), Model)
+    assert_type(Model.list(workspace, "digits-net", latest=True), list[Model])
+    assert_type(Model(workspace, "digits-net").download(), str)
     for each in run.get_children():
         assert_type(each, Run)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import runherald
-from runherald import Experiment, Run, Workspace, exceptions, get_run
+from runherald import Experiment, Model, Run, Workspace, exceptions, get_run
 from runherald.api import RunView
 from runherald.errors import InvalidInput, RunFailed, RunheraldError, Unreachable
 from runherald.exceptions import AzureMLException, NeverRaised
@@ -19,8 +19,9 @@ from runherald.producers.errors import NotFound, Unauthorized, Unsupported
 from tests.unit.canned_api import canned_api
 
 NAMES = {
-    "runherald": ["Experiment", "Run", "VERSION", "Workspace", "__version__", "get_run"],
+    "runherald": ["Experiment", "Model", "Run", "VERSION", "Workspace", "__version__", "get_run"],
     "runherald.experiment": ["Experiment"],
+    "runherald.model": ["Model"],
     "runherald.run": ["Run", "get_run"],
     "runherald.workspace": ["Workspace"],
 }
@@ -30,7 +31,7 @@ NAMES = {
 def test_a_module_has_its_names(module: str, name: str) -> None:
     found = getattr(importlib.import_module(module), name)
     assert name in importlib.import_module(module).__all__
-    assert found is {"Experiment": Experiment, "Run": Run, "Workspace": Workspace}.get(name, found)
+    assert found is {"Experiment": Experiment, "Model": Model, "Run": Run, "Workspace": Workspace}.get(name, found)
 
 
 def test_the_version_is_the_packages() -> None:
@@ -85,6 +86,9 @@ def test_no_other_name_is_given_out() -> None:
         ("UserErrorException", NotFound("x")),
         ("UserErrorException", Unsupported("x")),
         ("SnapshotException", InvalidInput("x")),
+        ("ModelNotFoundException", NotFound("x")),
+        ("ModelPathNotFoundException", NotFound("x")),
+        ("WebserviceException", InvalidInput("x")),
         ("ActivityFailedException", RunFailed("x")),
         ("ServiceException", Unreachable("x")),
         ("AuthenticationException", Unauthorized("x")),
