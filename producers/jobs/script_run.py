@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 from pathlib import Path
 from typing import Any
@@ -41,11 +40,11 @@ class ScriptRun(Run):
             Unreachable: the run is on another machine, and the server does not answer.
         """
         folder = self._job_folder()
-        if not is_held(folder / RUNNER_LOCK):
+        try:
+            folder.joinpath(CANCEL_FILE).write_text("Canceled by who submitted it.", encoding="utf-8")
+        except FileNotFoundError:  # it is elsewhere, or has ended
             super().cancel()
             return
-        with contextlib.suppress(OSError):  # its runner has just ended
-            folder.joinpath(CANCEL_FILE).write_text("Canceled by who submitted it.", encoding="utf-8")
         self._end(Status.CANCELED, Cause.USER, "Canceled by who submitted it.")
 
     def clean(self) -> list[str]:
