@@ -17,14 +17,10 @@ from mode.supervisors import CrashingSupervisor
 
 from runherald.streams.faust_queue import MAX_BYTES, MAX_EVENTS, FaustQueue
 from runherald.streams.fill import Fill
+from runherald.streams.kafka_clients import METADATA_SECONDS
 
 SESSION_SECONDS = 15.0
 """A worker that is not heard of for so long loses its partitions."""
-
-METADATA_SECONDS = 5.0
-"""How old what is known of the topics' partitions may be. A broker that has just started answers without topics for a moment; a leader of
-the group that shares out what it knows then leaves every member without partitions until it asks again, which aiokafka does after five
-minutes if nobody says otherwise."""
 
 PARTITION_FETCH_BYTES = 1024 * 1024
 """What is fetched of a partition ahead of the queue, as it came over the wire: compressed, and at least one batch."""

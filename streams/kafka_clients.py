@@ -25,6 +25,11 @@ KafkaTimeoutError: type[Exception] = _kafka.errors.KafkaTimeoutError
 TopicAlreadyExistsError: type[Exception] = _kafka.errors.TopicAlreadyExistsError
 UnknownTopicOrPartitionError: type[Exception] = _kafka.errors.UnknownTopicOrPartitionError
 
+METADATA_SECONDS = 5.0
+"""How old what a member of a group knows of the topics' partitions may be. A broker that has just started, or has not heard of a topic yet,
+answers without it; a leader of the group that shares out what it knows then leaves every member without partitions until it asks again,
+which kafka-python and aiokafka do after five minutes if nobody says otherwise."""
+
 BROKER_CHANGES: tuple[type[Exception], ...] = (
     _kafka.errors.KafkaConnectionError,
     _kafka.errors.CoordinatorLoadInProgressError,

@@ -14,6 +14,7 @@ from typing import Any
 from runherald.records import Outgoing, Position, Record, TopicPartition
 from runherald.streams.errors import CommitRefused, LogClosed
 from runherald.streams.kafka_clients import (
+    METADATA_SECONDS,
     STALE_MEMBER,
     ConsumerRebalanceListener,
     KafkaConsumer,
@@ -148,6 +149,7 @@ class KafkaGroupConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
                 allow_auto_create_topics=False,
                 session_timeout_ms=15_000,
                 heartbeat_interval_ms=3_000,
+                metadata_max_age_ms=int(METADATA_SECONDS * 1000),
                 # A flush waits for ClickHouse as long as it is away; somebody else would have to wait as well.
                 max_poll_interval_ms=600_000,
                 max_partition_fetch_bytes=4 * 1024 * 1024,
