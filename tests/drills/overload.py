@@ -27,6 +27,8 @@ ONE_MORE = max(topic.max_message_bytes for topic in TOPICS.values())
 """Bytes by which a queue may be above its bound: one record."""
 ONE_BODY = 4 * 1024 * 1024
 """The same for the intake, where it is one request."""
+SAMPLES = 8
+"""At least so many are taken, however long a busy server takes to say how full its queues are."""
 Fills = dict[tuple[str, str, str], float]
 
 
@@ -51,7 +53,7 @@ def overload(world: Overloaded, *, seconds: float, delay: float, scale: float, l
     tracks = {name: Track(name, []) for name in world.processes()}
     findings = Findings(list(tracks.values()), {}, [world.standings()])
     begun = time.monotonic()
-    while (now := time.monotonic() - begun) < seconds:
+    while (now := time.monotonic() - begun) < seconds or len(findings.tracks[0].samples) < SAMPLES:
         sample(tracks, world.processes(), now)
         try:
             fills = world.fills()

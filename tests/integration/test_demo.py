@@ -51,7 +51,6 @@ def shown(done: subprocess.CompletedProcess[str]) -> None:
         "lost_contact",
         "Canceled",
         "Failed: digits/hinge",
-        "NotResponding: digits/",
         "TimeGenerated",
         "best_accuracy",
     ):
