@@ -302,8 +302,9 @@ def test_without_a_server_a_run_goes_on_as_the_journals_of_the_machine_say(scene
     for end in ("os._exit(3)", "run.complete()", "run.complete()"):
         scenes.end("offline", f"{begin}run.log('loss', 1)\n{end}", RUNHERALD_URL="offline")
     assert {one["state"] for one in scenes.runherald("offline", "sync")} == {"sent"}
-    run = scenes.reaches("offline-resumed", "Completed")
-    assert run.attempt == 2
+    scenes.reaches("offline-resumed", "Completed")
+    wait_until("the second attempt", lambda: scenes.client.get_run("offline-resumed").attempt == 2, BOUND)
+    scenes.reaches("offline-resumed", "Completed")
     assert [step for step, _ in scenes.losses("offline-resumed", 3)] == [0, 1, 2]
 
 
