@@ -334,7 +334,8 @@ def test_nothing_raises_or_waits_when_nobody_is_there(home: Path, run: Run, capl
     assert time.monotonic() - begin < 5
     # The run was begun by a fixture: the thread that sends may have told of it before the test's own part began.
     told = [*caplog.get_records("setup"), *caplog.get_records("call")]
-    assert len([one for one in told if "shipper_waits" in one.getMessage()]) == 1
+    assert len([one for one in told if "shipper_waits" in one.getMessage()]) <= 1
+    assert "does not answer" in run.health.transport
     assert len(points(home, run)) == 100
 
 
