@@ -15,6 +15,7 @@ from weakref import WeakSet
 import faust
 from mode.supervisors import CrashingSupervisor
 
+from runherald.streams.faust_consumer import StillConsumer
 from runherald.streams.faust_queue import MAX_BYTES, MAX_EVENTS, FaustQueue
 from runherald.streams.fill import Fill
 from runherald.streams.kafka_clients import METADATA_SECONDS
@@ -27,7 +28,7 @@ PARTITION_FETCH_BYTES = 1024 * 1024
 
 
 class BoundedApp(faust.App):
-    """An app whose queues are bounded by bytes as well."""
+    """An app whose queues are bounded by bytes as well, and whose consumer is still while partitions change hands."""
 
     # Faust would name it after this module, and its detail would pass for ours.
     logger = logging.getLogger("faust.app")
@@ -41,6 +42,11 @@ class BoundedApp(faust.App):
         queue = FaustQueue(maxsize or MAX_EVENTS, flow_control=self.flow_control, clear_on_resume=clear_on_resume)
         self._queues.add(queue)
         return queue
+
+    def _new_transport(self) -> Any:
+        transport: Any = super()._new_transport()
+        transport.Consumer = StillConsumer
+        return transport
 
     def fill(self) -> Fill:
         """Return how full the queues are. They are one stream's: what one of them holds another does not."""
