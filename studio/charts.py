@@ -4,58 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from msgspec import Struct
-
 from runherald.api import RunView
+from runherald.charts import Chart, ChartCurve, ChartRun, Charts, Figures
 from runherald.sinks.metric_queries import Curve
 from runherald.studio.words import run_name
 
 MAX_CHARTS = 60
 MAX_FIGURES = 500
-
-
-class ChartRun(Struct, frozen=True):
-    """A run that has a curve somewhere; its place decides the colour."""
-
-    run_id: str
-    label: str
-
-
-class ChartCurve(Struct, frozen=True, kw_only=True):
-    """A curve as the page's script takes it."""
-
-    run_id: str
-    label: str
-    steps: list[int]
-    values: list[float | None]
-
-
-class Chart(Struct, frozen=True, kw_only=True):
-    """All curves of one metric. `note` says what is not to be seen."""
-
-    name: str
-    curves: list[ChartCurve]
-    note: str = ""
-
-
-class Figures(Struct, frozen=True, kw_only=True):
-    """A metric of the run itself in numbers; None where none is finite."""
-
-    name: str
-    last: float | None
-    least: float | None
-    greatest: float | None
-    points: int
-
-
-class Charts(Struct, frozen=True):
-    """The charts of a page, by name, and what the run itself logged in numbers; `more` and `more_figures` count those that are left out."""
-
-    runs: list[ChartRun]
-    charts: list[Chart]
-    more: int = 0
-    figures: list[Figures] = []
-    more_figures: int = 0
 
 
 def charts_of(runs: Sequence[RunView], curves: Sequence[Curve]) -> Charts:

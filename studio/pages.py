@@ -12,6 +12,7 @@ from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from runherald import status_words
 from runherald.api import CancelRequest, QueryAnswer, QueryRequest, RunView
 from runherald.durations import short_duration
 from runherald.errors import RunheraldError
@@ -214,9 +215,9 @@ def _environment() -> Environment:
         loader=PackageLoader("runherald.studio"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters.update(
-        status_kind=words.status_kind,
-        status_name=words.status_name,
-        cause=words.cause_in_words,
+        status_kind=status_words.status_kind,
+        status_name=status_words.status_name,
+        cause=status_words.cause_in_words,
         reason=words.reason_in_short,
         evidence=words.evidence_in_words,
         duration=short_duration,

@@ -14,11 +14,12 @@ from urllib.parse import quote
 from msgspec import Struct
 
 from runherald.api import RunView
+from runherald.charts import Chart, ChartRun, Figures
 from runherald.durations import short_duration
-from runherald.producers.notebook.curves import DrawnChart, DrawnRun, Figures, thinned
+from runherald.producers.notebook.curves import thinned
 from runherald.producers.notebook.reading import CHILDREN, LINES, LoggedObject, Reading
-from runherald.producers.notebook.words import cause_in_words, status_kind, status_name
 from runherald.status import TERMINAL
+from runherald.status_words import cause_in_words, status_kind, status_name
 
 CHARTS = 12
 POINTS = 24_000
@@ -81,8 +82,8 @@ class RunPart(Struct, frozen=True, kw_only=True):
 class ChartPart(Struct, frozen=True, kw_only=True):
     """The charts, and how many metrics are not drawn."""
 
-    runs: list[DrawnRun]
-    charts: list[DrawnChart]
+    runs: list[ChartRun]
+    charts: list[Chart]
     left: int
 
 
@@ -228,12 +229,12 @@ def _charts(reading: Reading) -> ChartPart:
     most = max(2, min(CURVE_POINTS, POINTS // max(1, curves)))
     return ChartPart(
         runs=reading.drawing.runs,
-        charts=[DrawnChart(name=one.name, curves=[thinned(curve, most) for curve in one.curves], note=_note(one, most)) for one in drawn],
+        charts=[Chart(name=one.name, curves=[thinned(curve, most) for curve in one.curves], note=_note(one, most)) for one in drawn],
         left=reading.drawing.more + len(reading.drawing.charts) - len(drawn),
     )
 
 
-def _note(chart: DrawnChart, most: int) -> str:
+def _note(chart: Chart, most: int) -> str:
     reduced = any(len(curve.steps) > most for curve in chart.curves)
     return chart.note or ("the extremes are drawn" if reduced else "")
 

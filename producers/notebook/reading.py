@@ -11,8 +11,8 @@ import msgspec
 from msgspec import Struct
 
 from runherald.api import LogLineView, RunPage, RunView
+from runherald.charts import Charts
 from runherald.errors import RunheraldError
-from runherald.producers.notebook.curves import Drawing
 from runherald.producers.server.client import UNREADABLE, ApiClient, error_of
 from runherald.producers.server.connection import Connection
 from runherald.status import TERMINAL
@@ -40,7 +40,7 @@ class Reading(Struct, frozen=True, kw_only=True):
     """A run as the server had it. `child_counts` are of all children by status; empty where all of them are in `children`."""
 
     view: RunView
-    drawing: Drawing = Drawing()
+    drawing: Charts = Charts()
     children: RunPage = RunPage(runs=[])
     child_counts: Mapping[str, int] = {}
     objects: list[LoggedObject] = []
@@ -92,12 +92,12 @@ class RunReader:
         self._client.close()
         self._pages.close()
 
-    def _drawing(self) -> Drawing:
+    def _drawing(self) -> Charts:
         answer = self._pages.request("GET", f"/runs/{quote(self._run_id, safe='')}/charts")
         if answer.status >= 300:
             raise error_of(answer, self._pages.url)
         try:
-            return msgspec.json.decode(answer.body, type=Drawing)
+            return msgspec.json.decode(answer.body, type=Charts)
         except UNREADABLE as error:
             raise RunheraldError(f"{self._pages.url} answered something else than charts ({error})") from None
 

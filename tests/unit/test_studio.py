@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message
 
+from runherald import status_words
 from runherald.api import RunView, TransitionView
 from runherald.durations import short_duration
 from runherald.errors import InvalidEvent, InvalidInput, Unreachable
@@ -98,12 +99,12 @@ def test_durations_are_said_as_people_do(seconds: float | None, text: str) -> No
 
 
 def test_every_status_and_cause_has_words_and_a_look() -> None:
-    assert set(words.KINDS) == set(Status)
+    assert set(status_words.KINDS) == set(Status)
     for cause in Cause:
-        assert words.cause_in_words(cause)
-        assert "_" not in words.cause_in_words(cause)
-    assert words.status_name("NotResponding") == "Not responding"
-    assert words.status_kind("FromTheFuture") == "waiting"
+        assert status_words.cause_in_words(cause)
+        assert "_" not in status_words.cause_in_words(cause)
+    assert status_words.status_name("NotResponding") == "Not responding"
+    assert status_words.status_kind("FromTheFuture") == "waiting"
 
 
 def view(**more: object) -> RunView:

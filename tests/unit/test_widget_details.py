@@ -14,10 +14,10 @@ import pytest
 
 from runherald import Experiment, Run, Workspace
 from runherald.api import QueryAnswer, RunPage, RunView
+from runherald.charts import Charts, Figures
 from runherald.errors import InvalidInput, Unreachable
 from runherald.producers.errors import Unsupported
 from runherald.producers.notebook import following
-from runherald.producers.notebook.curves import Drawing, Figures
 from runherald.widgets import RunDetails
 from tests.server_process import wait_until
 from tests.unit.canned_api import CannedApi, canned_api
@@ -30,7 +30,7 @@ def api() -> Iterator[CannedApi]:
         served.answer("/runs/r1", view)
         served.answer("/runs", RunPage(runs=[]))
         served.answer("/runs/r1/logs", [])
-        served.answer("/runs/r1/charts", Drawing(figures=[Figures(name="loss", last=0.5, least=0.5, greatest=1.0, points=2)]))
+        served.answer("/runs/r1/charts", Charts(figures=[Figures(name="loss", last=0.5, least=0.5, greatest=1.0, points=2)]))
         served.answer("/query", QueryAnswer(columns=[], rows=[]), method="POST")
         yield served
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from runherald.api import LogLineView, QueryAnswer, RunPage, RunView
+from runherald.charts import Charts, Figures
 from runherald.errors import Unreachable
 from runherald.producers.errors import NotFound, Unauthorized
-from runherald.producers.notebook.curves import Drawing, Figures
 from runherald.producers.notebook.following import EVERY_SECONDS, LAST_SECONDS, SETTLE_READINGS, Follower, Freshness
 from runherald.producers.notebook.reading import LINES, Reading, RunReader
 from runherald.producers.server.client import ApiClient
@@ -155,7 +155,7 @@ def test_a_reading_asks_for_no_more_than_is_shown(api: CannedApi, reader: Callab
     api.answer("/runs/r1", run())
     api.answer("/runs", RunPage(runs=[run()], next="more"))
     api.answer("/runs/r1/logs", [line])
-    api.answer("/runs/r1/charts", Drawing(figures=[Figures(name="loss", last=1.0, least=1.0, greatest=1.0, points=1)]))
+    api.answer("/runs/r1/charts", Charts(figures=[Figures(name="loss", last=1.0, least=1.0, greatest=1.0, points=1)]))
     counts, objects = QueryAnswer(columns=[], rows=[["Running", 250]]), QueryAnswer(columns=[], rows=[["note", "text", 2, "fine"]])
     api.answer("/query", counts, objects, counts, objects, method="POST")
     reading = reader(0.0)
@@ -179,8 +179,8 @@ def test_what_cannot_be_had_now_stays_as_it_was(api: CannedApi, reader: Callable
     api.answer("/runs/r1", run(), run("Completed"))
     api.answer("/runs", RunPage(runs=[]))
     api.answer("/runs/r1/logs", [line], (503, {"error": {"code": "busy", "message": "later"}}))
-    api.answer("/runs/r1/charts", Drawing(more=3), b"<html>")
+    api.answer("/runs/r1/charts", Charts(more=3), b"<html>")
     api.answer("/query", QueryAnswer(columns=[], rows=[]), method="POST")
     first, second = reader(0.0), reader(1.0)
     assert second.view.status == "Completed"
-    assert (second.lines, second.drawing) == (first.lines, first.drawing) == ([line], Drawing(more=3))
+    assert (second.lines, second.drawing) == (first.lines, first.drawing) == ([line], Charts(more=3))

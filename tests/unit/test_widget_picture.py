@@ -9,17 +9,17 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from runherald import status_words
 from runherald.api import LogLineView, RunPage, RunView
+from runherald.charts import Chart, ChartCurve, ChartRun, Charts, Figures
 from runherald.events import DebugInfo, ErrorEnvelope, PathStep, RootError
 from runherald.producers.notebook import picture as bounds
-from runherald.producers.notebook import words
-from runherald.producers.notebook.curves import Drawing, DrawnChart, DrawnCurve, DrawnRun, Figures, thinned
+from runherald.producers.notebook.curves import thinned
 from runherald.producers.notebook.picture import is_final, picture_of
 from runherald.producers.notebook.reading import LINES, LoggedObject, Reading
 from runherald.producers.notebook.summary import summary_of
 from runherald.sinks.metric_queries import Curve
 from runherald.status import Cause, Status
-from runherald.studio import words as page_words
 from runherald.studio.charts import charts_of
 
 URL = "http://127.0.0.1:7460"
@@ -31,8 +31,8 @@ def run(status: str = "Running", run_id: str = "r1", **more: object) -> RunView:
     return replace(view, **more)
 
 
-def curve(values: list[float | None], run_id: str = "r1") -> DrawnCurve:
-    return DrawnCurve(run_id=run_id, label=run_id, steps=list(range(len(values))), values=values)
+def curve(values: list[float | None], run_id: str = "r1") -> ChartCurve:
+    return ChartCurve(run_id=run_id, label=run_id, steps=list(range(len(values))), values=values)
 
 
 def figures(name: str, last: float | None = 1.0) -> Figures:
@@ -68,8 +68,8 @@ def test_a_failure_is_told_with_its_traceback() -> None:
 
 def test_however_much_a_run_holds_its_picture_is_bounded_and_says_what_is_left_out() -> None:
     long = curve([math.sin(step / 50) for step in range(800)])
-    charts = [DrawnChart(name=f"m{number}", curves=[replace(long, run_id=f"c{run}") for run in range(13)]) for number in range(60)]
-    drawing = Drawing([DrawnRun("r1", "r1")], charts, 7, [figures(f"m{number}") for number in range(500)], 3)
+    charts = [Chart(name=f"m{number}", curves=[replace(long, run_id=f"c{run}") for run in range(13)]) for number in range(60)]
+    drawing = Charts([ChartRun("r1", "r1")], charts, 7, [figures(f"m{number}") for number in range(500)], 3)
     view = run(
         tags={f"t{number:03}": "x" * 1_000 for number in range(150)},
         path=[PathStep(status=Status.RUNNING, time=START) for _ in range(1_000)],
@@ -119,7 +119,7 @@ def test_children_are_counted_by_status_without_the_run_itself_and_deleted_ones(
 
 
 def test_numbers_and_texts_stand_in_one_table() -> None:
-    drawing = Drawing(figures=[figures("loss", 0.123456789), figures("broken", None)])
+    drawing = Charts(figures=[figures("loss", 0.123456789), figures("broken", None)])
     objects = [LoggedObject("note", "text", 2, "fine"), LoggedObject("cm", "confusion_matrix", 1, "{...}")]
     rows = picture_of(Reading(view=run(), drawing=drawing, objects=objects), URL).figures.rows
     assert [(row.name, row.kind, row.last) for row in rows] == [
@@ -135,19 +135,22 @@ def test_what_the_server_draws_is_what_the_widget_reads() -> None:
     single = Curve(run_id="r1", name="best", steps=[0], values=[0.9], last=0.9, least=0.9, greatest=0.9, points=1)
     other = replace(single, run_id="child")
     charts = charts_of([run(), run(run_id="child")], [found, single, other])
-    drawing = msgspec.json.decode(msgspec.json.encode(charts), type=Drawing)
+    drawing = msgspec.json.decode(msgspec.json.encode(charts), type=Charts)
     assert msgspec.to_builtins(drawing) == msgspec.to_builtins(charts)
     assert [(one.name, one.last, one.points) for one in drawing.figures] == [("loss", None, 2), ("best", 0.9, 1)]
 
 
 @pytest.mark.parametrize("status", ["", *Status, "Another"])
 def test_a_status_has_the_words_and_the_look_of_the_pages(status: str) -> None:
-    assert (words.status_name(status), words.status_kind(status)) == (page_words.status_name(status), page_words.status_kind(status))
+    shown = picture_of(Reading(view=run(status)), URL).run.status
+    assert (shown.words, shown.kind) == (status_words.status_name(status), status_words.status_kind(status))
 
 
-@pytest.mark.parametrize("cause", ["", *Cause, "some_other"])
+@pytest.mark.parametrize("cause", [*Cause, "some_other"])
 def test_a_cause_has_the_words_of_the_pages(cause: str) -> None:
-    assert words.cause_in_words(cause) == page_words.cause_in_words(cause)
+    verdict = picture_of(Reading(view=run("Failed", cause=cause)), URL).run.verdict
+    assert verdict is not None
+    assert verdict.why == status_words.cause_in_words(cause) != ""
 
 
 def test_a_claim_is_not_final() -> None:
@@ -161,7 +164,7 @@ def test_a_summary_for_a_terminal() -> None:
     children = RunPage(runs=[run("Completed", "c1", end_time=START, duration_seconds=3.0)])
     loss = Figures(name="loss", last=0.5, least=0.25, greatest=2.0, points=1_000)
     objects = [LoggedObject("note", "text", 1, "fine")]
-    reading = Reading(view=view, drawing=Drawing(figures=[loss, figures("best", 0.9)]), children=children, objects=objects)
+    reading = Reading(view=view, drawing=Charts(figures=[loss, figures("best", 0.9)]), children=children, objects=objects)
     assert summary_of(picture_of(reading, URL)).splitlines() == [
         "first (digits & more): Failed, 1m 05s",
         "  it ran out of memory: no memory",

@@ -1,4 +1,4 @@
-"""Statuses and causes in words, and the look of a status: what the pages of a run's server say as well."""
+"""Statuses and causes in words for people, and the look of a status: the same on pages and in notebooks."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from runherald.status import Cause, Status
 
 KINDS: Mapping[str, str] = MappingProxyType(
     {
+        **dict.fromkeys((Status.NOT_STARTED, Status.STARTING, Status.PROVISIONING, Status.PREPARING, Status.QUEUED), "waiting"),
         **dict.fromkeys((Status.RUNNING, Status.FINALIZING), "running"),
         Status.COMPLETED: "completed",
         Status.FAILED: "failed",
@@ -17,26 +18,24 @@ KINDS: Mapping[str, str] = MappingProxyType(
         Status.PAUSED: "paused",
     }
 )
-_NAMES: Mapping[str, str] = MappingProxyType(
-    {
-        Status.NOT_STARTED: "Not started",
-        Status.CANCEL_REQUESTED: "Cancel requested",
-        Status.NOT_RESPONDING: "Not responding",
-    }
-)
-_CAUSES: Mapping[str, str] = MappingProxyType(
-    {
-        Cause.USER: "a user asked for it",
-        Cause.RULE: "a rule asked for it",
-        Cause.PREEMPTION: "the machine was pre-empted",
-        Cause.TIME_LIMIT: "it ran into its time limit",
-        Cause.OUT_OF_MEMORY: "it ran out of memory",
-        Cause.NODE_LOST: "its machine was lost",
-        Cause.CODE_ERROR: "an error in its code",
-        Cause.LOST_CONTACT: "contact was lost",
-        Cause.UNKNOWN: "the cause is not known",
-    }
-)
+"""The look of a status: what shares one has the same colour. The word always stands beside it."""
+
+_NAMES: Mapping[str, str] = {
+    Status.NOT_STARTED: "Not started",
+    Status.CANCEL_REQUESTED: "Cancel requested",
+    Status.NOT_RESPONDING: "Not responding",
+}
+_CAUSES: Mapping[str, str] = {
+    Cause.USER: "a user asked for it",
+    Cause.RULE: "a rule asked for it",
+    Cause.PREEMPTION: "the machine was pre-empted",
+    Cause.TIME_LIMIT: "it ran into its time limit",
+    Cause.OUT_OF_MEMORY: "it ran out of memory",
+    Cause.NODE_LOST: "its machine was lost",
+    Cause.CODE_ERROR: "an error in its code",
+    Cause.LOST_CONTACT: "contact was lost",
+    Cause.UNKNOWN: "the cause is not known",
+}
 
 
 def status_kind(status: str) -> str:
