@@ -97,7 +97,7 @@ class Session:
         self.closed = True
         left = self.shipper.drain(EXIT_SECONDS)
         if left:
-            _log.info("records_left count=%d home=%s: `runherald sync` sends them", left, self.destination.home)
+            _log.warning("records_left count=%d home=%s: `runherald sync` sends them", left, self.destination.home)
         self.shipper.stop()
         if self._client is not None:
             self._client.close()
