@@ -194,6 +194,11 @@ def check(environment: Mapping[str, str], url: str) -> None:
     for words in (("Failed", "hinge", "AttributeError"), ("Failed", "lost contact"), ("Completed", "digits sweep")):
         if not any(all(word.lower() in subject.lower() for word in words) for subject in subjects):
             raise Unexpected(f"no mail says {' … '.join(words)!r}; there are {subjects}")
+    # The killed run is silent first, unless another process of the sweep finds it dead before its lease runs out.
+    ((silent,),) = answer("SELECT count() FROM transitions WHERE status = 'NotResponding' AND accepted", environment)
+    told = sum("NotResponding" in subject for subject in subjects)
+    if told != silent:
+        raise Unexpected(f"{told} mails say that a run is silent, and {silent} was; there are {subjects}")
 
 
 def long_runs(environment: Mapping[str, str], data: Path) -> tuple[dict[str, Any], dict[str, Any]] | None:
