@@ -6,7 +6,7 @@ from collections.abc import Generator
 import pytest
 from hypothesis import settings
 
-pytest_plugins = ("tests.fixtures.parts", "tests.fixtures.chdb")
+pytest_plugins = ("tests.fixtures.parts", "tests.fixtures.chdb", "tests.fixtures.whole_server")
 
 # What a run says of its own stands first in most tests; those of the provenance ask for it.
 os.environ["RUNHERALD_PROVENANCE"] = "false"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -149,3 +150,9 @@ def wait_until(what: str, probe: Callable[[], T | None], bound: float) -> T:
             return found
         time.sleep(0.1)
     raise AssertionError(f"waited {bound:.0f} s for {what}")
+
+
+def free_port() -> int:
+    """Return a loopback port that nobody holds at this moment."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])

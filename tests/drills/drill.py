@@ -8,7 +8,6 @@ Ends with status 0 only when the books balance. The last line has the figures; `
 from __future__ import annotations
 
 import argparse
-import socket
 import sys
 import tempfile
 import time
@@ -21,6 +20,7 @@ from tests.drills.kafka_world import KafkaWorld
 from tests.drills.report import Outcome, Struck, lines, report
 from tests.drills.schedule import Fault, schedule
 from tests.drills.world import World
+from tests.server_process import free_port
 
 Say = Callable[[str], None]
 
@@ -93,12 +93,6 @@ def wanted_kinds(text: str, kinds: Sequence[str]) -> list[str]:
         if kind not in kinds:
             raise SystemExit(f"--faults: {kind!r} is none of those that can be struck here: {', '.join(kinds)}")
     return wanted
-
-
-def free_port() -> int:
-    """Return a loopback port that nobody holds at this moment."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 if __name__ == "__main__":

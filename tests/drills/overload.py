@@ -19,9 +19,9 @@ from urllib.error import URLError
 from msgspec import Struct
 
 from runherald.topics import TOPICS
-from tests.drills.drill import free_port
 from tests.drills.overloaded import FED, Overloaded, OverloadedServer, OverloadedWorker, Standing
 from tests.drills.resident import Track, sample, table
+from tests.server_process import free_port
 
 ONE_MORE = max(topic.max_message_bytes for topic in TOPICS.values())
 """Bytes by which a queue may be above its bound: one record."""

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from runherald.deploy.local_kafka import KafkaUnavailable
-from tests.drills.drill import free_port, run_drill
+from tests.drills.drill import run_drill
 from tests.drills.kafka_world import KafkaWorld
 from tests.drills.schedule import schedule
 from tests.fixtures.parts import missing
+from tests.server_process import free_port
 
 pytestmark = pytest.mark.kafka
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from runherald.deploy.local_kafka import KafkaUnavailable
-from tests.drills.drill import free_port
 from tests.drills.overload import Fills, above_bounds, no_overload, overload, wrongs
 from tests.drills.overloaded import FED, Overloaded, OverloadedServer, OverloadedWorker, Standing
 from tests.drills.resident import Sample, Track
 from tests.fixtures.parts import missing
+from tests.server_process import free_port
 
 WARMING = 150.0
 """MiB. So short a time is too short to tell growth from warming up; what shows here are the bounds, and that it goes on."""

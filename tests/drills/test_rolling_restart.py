@@ -13,10 +13,10 @@ import pytest
 from runherald.deploy.local_kafka import KafkaUnavailable
 from runherald.sinks import migrate as schema
 from runherald.sinks.migrate import Migration
-from tests.drills.drill import free_port
 from tests.drills.rolling import Rolling
 from tests.fixtures.parts import missing
 from tests.migration_rules import breaks
+from tests.server_process import free_port
 
 pytestmark = pytest.mark.kafka
 

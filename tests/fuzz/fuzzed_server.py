@@ -14,7 +14,7 @@ from typing import NamedTuple, Self
 from urllib.parse import urlsplit
 
 from runherald.streams.folder_lock import LOCK_FILE
-from tests.server_process import ServerProcess, wait_until
+from tests.server_process import ServerProcess, free_port, wait_until
 
 PATIENCE = 15.0
 """Seconds for an answer: the server itself waits up to ten for a position."""
@@ -33,8 +33,7 @@ class FuzzedServer:
     """Sends bytes to a server, well-formed or not."""
 
     def __init__(self, folder: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port = int(probe.getsockname()[1])
+        port = free_port()
         self.process = ServerProcess(folder, port)
         self.url = self.process.url
         self._address = ("127.0.0.1", port)

@@ -22,7 +22,7 @@ from runherald.errors import InvalidInput
 from runherald.events import AmlRunEvent, AmlRunMetricEvent, AmlRunStatusChangedEvent, Data, Event, RunHeader, new_event
 from runherald.status import Status
 from runherald.wire import CONTENT_TYPE, encode_batch
-from tests.server_process import ServerProcess, wait_until
+from tests.server_process import ServerProcess, free_port, wait_until
 
 TABLE = Path(__file__).parents[2] / "docs" / "bad-input.md"
 # The real clock: the server has no other, and tells nobody of what happened long ago.
@@ -39,7 +39,7 @@ def test_every_row_of_the_table_is_a_test() -> None:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     folder = tmp_path_factory.mktemp("server")
     # Nothing listens on port 9 (discard): mail cannot be delivered, and history must not care.
-    with ServerProcess(folder, free_port_number(), "--mail-to", "somebody@example.org", "--smtp", "smtp://127.0.0.1:9") as running:
+    with ServerProcess(folder, free_port(), "--mail-to", "somebody@example.org", "--smtp", "smtp://127.0.0.1:9") as running:
         yield running
 
 
@@ -112,7 +112,7 @@ def test_a_record_that_is_no_event_becomes_a_dead_letter(tmp_path: Path) -> None
     from runherald.wire import to_outgoing
 
     run_id = new_run_id()
-    server = ServerProcess(tmp_path, free_port_number())
+    server = ServerProcess(tmp_path, free_port())
     server.data.mkdir()
     log = open_log("embedded", folder=server.data)
     log.append([Outgoing(EVENTS, b"x", b"no event"), to_outgoing(created(run_id))])
@@ -150,7 +150,7 @@ def test_a_refusing_smtp_server_ends_the_notice_not_the_history(tmp_path: Path) 
     catcher.start()
     try:
         with ServerProcess(
-            tmp_path, free_port_number(), "--mail-to", "nobody@example.org", "--smtp", f"smtp://127.0.0.1:{catcher.port}"
+            tmp_path, free_port(), "--mail-to", "nobody@example.org", "--smtp", f"smtp://127.0.0.1:{catcher.port}"
         ) as server:
             run_id = new_run_id()
             answer = post(server, encode_batch([created(run_id), status(run_id, Status.RUNNING, 1), status(run_id, Status.FAILED, 2)]))
@@ -164,7 +164,7 @@ def test_a_refusing_smtp_server_ends_the_notice_not_the_history(tmp_path: Path) 
 
 
 def test_a_broker_that_is_away_is_named(tmp_path: Path) -> None:
-    address = f"127.0.0.1:{free_port_number()}"
+    address = f"127.0.0.1:{free_port()}"
     for command in (("worker",), ("up", "--data", str(tmp_path), "--port", "0")):
         done = runherald(*command, "--log", f"kafka://{address}", "--history", "http://127.0.0.1:9")
         assert done.returncode == 3, done.stderr
@@ -240,8 +240,3 @@ def run_or_none(server: ServerProcess, run_id: str, positions: str = "") -> Any:
 
 def runherald(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "runherald", *arguments], capture_output=True, text=True, timeout=90, check=False)
-
-
-def free_port_number() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])

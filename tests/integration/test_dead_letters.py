@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ from runherald.records import Outgoing
 from runherald.streams.log import open_log
 from runherald.topics import EVENTS
 from runherald.wire import to_outgoing
-from tests.server_process import ServerProcess, wait_until
+from tests.server_process import ServerProcess, free_port, wait_until
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 NOTE = "a note of more than ten characters"
@@ -33,9 +32,7 @@ EVIL = "<script>alert(1)</script>"
 
 @pytest.fixture
 def server(tmp_path: Path) -> ServerProcess:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = int(probe.getsockname()[1])
-    server = ServerProcess(tmp_path, port)
+    server = ServerProcess(tmp_path, free_port())
     server.data.mkdir()
     return server
 

@@ -5,36 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from runherald import Experiment, Run, Workspace
-from tests.server_process import ServerProcess, wait_until
+from tests.server_process import wait_until
 
 CONSOLE, OLDER = "user_logs/std_log.txt", "azureml-logs/70_driver_log.txt"
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    import socket
-
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = int(probe.getsockname()[1])
-    with ServerProcess(tmp_path_factory.mktemp("server"), port) as process:
-        yield process
-
-
-@pytest.fixture
-def workspace(server: ServerProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
-    for name in ("LOG", "WORKSPACE", "TOKEN", "CONFIG", "LEASE_SECONDS", "FILES"):
-        monkeypatch.delenv(f"RUNHERALD_{name}", raising=False)
-    monkeypatch.setenv("RUNHERALD_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("RUNHERALD_URL", server.url)
-    opened = Workspace()
-    yield opened
-    opened.session.close()
 
 
 def command(*words: str) -> list[str]:

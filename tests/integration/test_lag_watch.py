@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from datetime import UTC, datetime
@@ -22,7 +21,7 @@ from runherald.events import AmlRunEvent, RunHeader, new_event
 from runherald.sinks.connection import HistoryDatabase
 from runherald.sinks.migrate import migrate
 from runherald.wire import CONTENT_TYPE, encode_batch
-from tests.server_process import ServerProcess, wait_until
+from tests.server_process import ServerProcess, free_port, wait_until
 
 LIMIT = 6.0
 """Seconds: well above what a busy machine takes to process one event."""
@@ -40,8 +39,7 @@ def test_one_mail_when_it_lags_and_one_when_it_is_over(
     tmp_path: Path, clickhouse: LocalClickHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RUNHERALD_WATCH__LAG_SECONDS", f"{LIMIT:g}")
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = int(probe.getsockname()[1])
+    port = free_port()
     arguments = ("--history", clickhouse.url, "--query-history", clickhouse.url, "--mail-to", "operator@example.org")
     with (
         MailCatcher(tmp_path / "mails") as catcher,

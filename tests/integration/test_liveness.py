@@ -27,7 +27,7 @@ from runherald.producers.journal.bundle import import_journals
 from runherald.producers.server.client import ApiClient
 from runherald.producers.shipping.http_transport import HttpTransport
 from runherald.producers.shipping.sync import sync
-from tests.server_process import ServerProcess, wait_until
+from tests.server_process import ServerProcess, free_port, wait_until
 
 LEASE, GRACE, BOUND = 3.0, 1.0, 60.0
 BEGIN = """
@@ -181,8 +181,7 @@ class Scenes:
 
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scenes]:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = int(probe.getsockname()[1])
+    port = free_port()
     folder = tmp_path_factory.mktemp("liveness")
     (folder / "server").mkdir()
     with ServerProcess(folder / "server", port, "--grace-seconds", str(GRACE)) as server, closing(Scenes(server, folder)) as scenes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import math
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,27 +13,6 @@ from runherald import Experiment, Model, Run, Workspace
 from runherald.errors import InvalidInput, RunFailed
 from runherald.producers.errors import NotFound
 from tests.server_process import ServerProcess, wait_until
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    import socket
-
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = int(probe.getsockname()[1])
-    with ServerProcess(tmp_path_factory.mktemp("server"), port) as process:
-        yield process
-
-
-@pytest.fixture
-def workspace(server: ServerProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
-    for name in ("RUNHERALD_LOG", "RUNHERALD_WORKSPACE", "RUNHERALD_TOKEN", "RUNHERALD_CONFIG", "RUNHERALD_LEASE_SECONDS"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("RUNHERALD_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("RUNHERALD_URL", server.url)
-    opened = Workspace()
-    yield opened
-    opened.session.close()
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ import pytest
 from runherald import Experiment, Run, ScriptRun, ScriptRunConfig, Workspace
 from runherald.errors import InvalidInput, RunFailed
 from runherald.producers.jobs.job import job_folder
-from tests.server_process import ServerProcess, wait_until
+from tests.server_process import wait_until
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="runners are tried on POSIX alone")
 
@@ -52,25 +51,9 @@ Path("outputs/saved.txt").write_text("saved")
 """
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    import socket
-
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = int(probe.getsockname()[1])
-    with ServerProcess(tmp_path_factory.mktemp("server"), port) as process:
-        yield process
-
-
 @pytest.fixture
-def experiment(server: ServerProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Experiment]:
-    for name in [name for name in os.environ if name.startswith("RUNHERALD_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("RUNHERALD_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("RUNHERALD_URL", server.url)
-    workspace = Workspace()
-    yield Experiment(workspace, "submitted")
-    workspace.session.close()
+def experiment(workspace: Workspace) -> Experiment:
+    return Experiment(workspace, "submitted")
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from runherald.api import LogLineView, RunView
@@ -11,20 +9,7 @@ from runherald.errors import RunFailed
 from runherald.events import ErrorEnvelope, RootError
 from runherald.producers.server.client import ApiClient
 from runherald.producers.server.waiting import LineFollower, wait_until_done
-from tests.unit.canned_api import CannedApi, canned_api
-
-
-@pytest.fixture
-def api() -> Iterator[CannedApi]:
-    with canned_api() as served:
-        yield served
-
-
-@pytest.fixture
-def client(api: CannedApi) -> Iterator[ApiClient]:
-    opened = ApiClient(api.url)
-    yield opened
-    opened.close()
+from tests.unit.canned_api import CannedApi
 
 
 def line(number: int, text: str = "", *, file: str = "out.txt", time: int | None = None) -> LogLineView:

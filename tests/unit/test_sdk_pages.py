@@ -2,29 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
-
 from runherald.api import MetricPage, MetricSeries, RunPage, RunView
 from runherald.producers.server.client import ApiClient
-from tests.unit.canned_api import CannedApi, canned_api
+from tests.unit.canned_api import CannedApi
 
 A, B, C = (RunView(run_id=run_id, workspace="default", experiment_name="digits", status="Running") for run_id in "abc")
 LOSS, ACC = (MetricSeries(run_id="a", name=name, kind="scalar", steps=[0], times=[1], values=[0.5]) for name in ("loss", "acc"))
-
-
-@pytest.fixture
-def api() -> Iterator[CannedApi]:
-    with canned_api() as api:
-        yield api
-
-
-@pytest.fixture
-def client(api: CannedApi) -> Iterator[ApiClient]:
-    client = ApiClient(api.url)
-    yield client
-    client.close()
 
 
 def test_children_come_page_by_page_and_no_page_sooner_than_it_is_wanted(api: CannedApi, client: ApiClient) -> None:
