@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from runherald.errors import RunheraldError
-from runherald.limits import DEFAULT_LIMITS
+from runherald.producers.allowed import allowed
 
 from .lines import Allowance, LineSplitter
 
@@ -154,7 +154,7 @@ class Console:
         self._waiting_size += size
         self._tail.extend(lines)
         self._tail_size += size
-        while self._tail_size > DEFAULT_LIMITS.stack_trace and len(self._tail) > 1:
+        while self._tail_size > allowed().stack_trace and len(self._tail) > 1:
             self._tail_size -= len(self._tail.popleft()) + 1
 
     def _flush(self) -> None:

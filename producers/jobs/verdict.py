@@ -1,4 +1,4 @@
-"""How a program ended, as the status of its run: one pure function."""
+"""How a program ended, as the status of its run: one pure function, but for the limits that texts are cut to."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from runherald.events import DebugInfo, ErrorEnvelope, Evidence, RootError
-from runherald.limits import DEFAULT_LIMITS
+from runherald.producers.allowed import allowed
 from runherald.producers.run.failure import USER_ERROR
 from runherald.producers.texts import line_of, text_of
 from runherald.status import Cause, Status
@@ -36,7 +36,7 @@ class Stopped(Struct, frozen=True, kw_only=True):
     @property
     def message(self) -> str:
         """What is said of the run."""
-        return text_of(f"{self.reason} {self.killed}".strip(), DEFAULT_LIMITS.message)
+        return text_of(f"{self.reason} {self.killed}".strip(), allowed().message)
 
 
 class Ending(Struct, frozen=True, kw_only=True):
@@ -78,14 +78,14 @@ def verdict(ending: Ending, *, now: datetime) -> Verdict:
     if code == 0:
         return Verdict(Status.COMPLETED, exit_status, evidence=evidence)
     cause, message, debug = _of_signal(ending, number) if number is not None else _of_exit_code(ending)
-    message = text_of(message, DEFAULT_LIMITS.message)
+    message = text_of(message, allowed().message)
     error = ErrorEnvelope(error=RootError(code=USER_ERROR, message=message, debug_info=debug), time=now)
     return Verdict(Status.FAILED, exit_status, cause, message, error, evidence)
 
 
 def refused(message: str, exit_status: int, *, host: str, now: datetime) -> Verdict:
     """Return what a run is whose program could not be started."""
-    message = text_of(f"User program could not be started: {message}", DEFAULT_LIMITS.message)
+    message = text_of(f"User program could not be started: {message}", allowed().message)
     error = ErrorEnvelope(error=RootError(code=USER_ERROR, message=message), time=now)
     return Verdict(Status.FAILED, exit_status, Cause.CODE_ERROR, message, error, Evidence(exit_code=exit_status, host=host))
 
@@ -123,7 +123,7 @@ def _of_exit_code(ending: Ending) -> tuple[Cause, str, DebugInfo]:
     if found is not None and found.lines_after <= _LAST_WORD_LINES:
         return _of_traceback(found, _note(ending))
     last = _last_lines(ending.console)
-    debug = DebugInfo(message=line_of(last.rpartition("\n")[2], DEFAULT_LIMITS.message), stack_trace=last)
+    debug = DebugInfo(message=line_of(last.rpartition("\n")[2], allowed().message), stack_trace=last)
     message = f"User program ended with exit status {code}"
     if code > _SHELL_SIGNAL and (name := signal_name(code - _SHELL_SIGNAL)).startswith("SIG"):
         if name == "SIGKILL" and ending.oom_kills:
@@ -136,8 +136,10 @@ def _of_exit_code(ending: Ending) -> tuple[Cause, str, DebugInfo]:
 def _of_traceback(found: Traceback, note: str) -> tuple[Cause, str, DebugInfo]:
     kind = found.kind.rpartition(".")[2]
     message = f"User program failed with {kind}: {found.message}" if found.message else f"User program failed with {kind}"
-    trace = found.text[-DEFAULT_LIMITS.stack_trace :]
-    debug = DebugInfo(type=found.kind, message=text_of(found.message, DEFAULT_LIMITS.message), stack_trace=trace)
+    trace = found.text[-allowed().stack_trace :]
+    debug = DebugInfo(
+        type=line_of(found.kind, allowed().display_name), message=text_of(found.message, allowed().message), stack_trace=trace
+    )
     # torch.cuda names its own class.
     cause = Cause.OUT_OF_MEMORY if kind in ("MemoryError", "OutOfMemoryError") else Cause.CODE_ERROR
     return cause, f"{message}{note}", debug
@@ -149,4 +151,4 @@ def _note(ending: Ending) -> str:
 
 
 def _last_lines(console: str) -> str:
-    return "\n".join(console.rstrip().split("\n")[-SHOWN_LINES:])
+    return "\n".join(console.rstrip().split("\n")[-SHOWN_LINES:])[-allowed().stack_trace :]

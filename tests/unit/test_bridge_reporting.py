@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from runherald import Experiment, Run, Workspace
 from runherald.bridges.reporting import Reporter, flat, is_rank_zero
 from runherald.errors import InvalidInput
 from runherald.limits import DEFAULT_LIMITS
+from runherald.producers.allowed import allow
 from runherald.status import Cause, Status
 from tests.fixtures.journalled import params, points, statuses
 
@@ -83,6 +85,18 @@ def test_a_run_keeps_the_first_two_hundred_parameters_and_says_what_is_left_out(
     kept = params(tmp_path, run.id)
     assert (len(kept), kept["first 0"], kept["second 49"]) == (200, "again", "49")
     assert [record.getMessage() for record in caplog.records if "100 parameters are left out" in record.getMessage()]
+
+
+def test_parameters_and_names_are_cut_to_the_limits_that_are_set(tmp_path: Path, run: Run) -> None:
+    allow(replace(DEFAULT_LIMITS, params=2, param_key=3, param_value=4, metric_name=5))
+    try:
+        reporter = Reporter(run)
+        reporter.params({"abcdef": "abcdef", "b": 1, "c": 2})
+        reporter.metrics({"abcdef": 1.0}, 0)
+    finally:
+        allow(DEFAULT_LIMITS)
+    assert params(tmp_path, run.id) == {"ab…": "abc…", "b": "1"}
+    assert points(tmp_path, run.id) == {"abcd…": [(0, 1.0)]}
 
 
 def test_a_run_is_begun_by_who_reports_and_ended_if_the_bridge_is_to(tmp_path: Path, experiment: Experiment) -> None:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
+from msgspec.structs import replace
 
+from runherald.events import AmlRunStatusChangedEvent, new_event
+from runherald.limits import DEFAULT_LIMITS, SERVER_LIMITS, Limits
+from runherald.producers.allowed import allow, allowed
 from runherald.producers.jobs.traceback_text import last_traceback
-from runherald.producers.jobs.verdict import Ending, Stopped, refused, verdict
+from runherald.producers.jobs.verdict import Ending, Stopped, Verdict, refused, verdict
 from runherald.status import Cause, Status
+from runherald.validation import check_event
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
@@ -196,6 +202,43 @@ def test_a_program_that_could_not_be_started_has_failed() -> None:
     said = refused("nosuch: command not found", 127, host="here", now=NOW)
     assert (said.status, said.exit_status, said.cause) == (Status.FAILED, 127, Cause.CODE_ERROR)
     assert said.message == "User program could not be started: nosuch: command not found"
+
+
+@pytest.fixture
+def limited() -> Iterator[None]:
+    """Let this process hold to lower limits of what is cut."""
+    allow(replace(DEFAULT_LIMITS, message=40, stack_trace=50))
+    yield
+    allow(DEFAULT_LIMITS)
+
+
+LONG = "x" * 5_000
+LONG_ENDINGS = [
+    Ending(exit_code=1, console=TRACE.replace("boom", LONG)),
+    Ending(exit_code=1, console=f"Traceback (most recent call last):\n{LONG}"),
+    Ending(exit_code=3, console="\n".join([LONG] * 60)),
+    Ending(exit_code=-signal.SIGSEGV, console=LONG),
+    Ending(exit_code=0, stopped=Stopped(cause=Cause.USER, reason=LONG, killed=LONG)),
+]
+
+
+def checked(said: Verdict, limits: Limits) -> None:
+    data = AmlRunStatusChangedEvent(status=said.status, cause=said.cause, message=said.message, error=said.error, evidence=said.evidence)
+    check_event(new_event(data, workspace="w", run_id="r", producer="p", sequence=0, time=NOW), limits)
+
+
+@pytest.mark.parametrize("ending", LONG_ENDINGS, ids=range(len(LONG_ENDINGS)))
+def test_what_is_said_of_a_program_can_be_sent_however_much_it_printed(ending: Ending) -> None:
+    checked(verdict(ending, now=NOW), SERVER_LIMITS)
+
+
+@pytest.mark.usefixtures("limited")
+@pytest.mark.parametrize("ending", LONG_ENDINGS, ids=range(len(LONG_ENDINGS)))
+def test_what_is_said_of_a_program_is_cut_to_the_limits_that_are_set(ending: Ending) -> None:
+    said = verdict(ending, now=NOW)
+    assert len(said.message) == allowed().message == 40
+    checked(said, allowed())
+    assert len(refused(LONG, 127, host="here", now=NOW).message) == 40
 
 
 def test_what_is_no_traceback_is_none() -> None:
