@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from runherald.cli import serving
+from runherald.cli.arenas import bound_arenas
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -30,6 +31,7 @@ def run(args: argparse.Namespace) -> int:
     """Serve until SIGTERM or Ctrl-C."""
     from runherald.cli.server import serve
 
+    bound_arenas()
     settings = serving.settings_of(args)
     serving.start_logging(args)
     return serve(settings, catch_mail=args.catch_mail)
