@@ -15,7 +15,7 @@ _M_ARENA_MAX = -8
 def bound_arenas() -> bool:
     """Have the C library allocate in two arenas from now on, unless MALLOC_ARENA_MAX says how many; say whether it does.
 
-    To be called before threads are started: an arena that is there stays. Libraries other than glibc have no such setting, and no need of it.
+    To be called before threads are started: an arena that is there stays. Libraries other than glibc have no such setting, nor need it.
     """
     if "MALLOC_ARENA_MAX" in os.environ:
         return False
