@@ -13,6 +13,10 @@ from runherald.limits import DEFAULT_LIMITS
 from runherald.producers.texts import line_of
 
 MAX_LEASE_SECONDS = 7 * 86_400
+_KERNEL = "kernel_launcher.py"
+"""How the programs end that run a notebook's cells: ipykernel's, Colab's."""
+_NOTEBOOK = "JPY_SESSION_NAME"
+"""Where a Jupyter server says to a kernel which notebook it is for (jupyter_server/services/sessions/sessionmanager.py)."""
 
 
 def new_header(
@@ -55,9 +59,20 @@ def check_lease(seconds: object) -> float:
     return float(seconds)
 
 
-def _script() -> str:
+def script_path() -> Path | None:
+    """Return the file of the script that this process runs; of a notebook's kernel its notebook; None where nobody says which."""
     first = sys.argv[0] if sys.argv else ""
-    return Path(first).name if isinstance(first, str) and first not in ("", "-c", "-m") else ""
+    if not isinstance(first, str) or first in ("", "-c", "-m"):
+        return None
+    if Path(first).name.endswith(_KERNEL):
+        notebook = os.environ.get(_NOTEBOOK, "")
+        return Path(notebook) if notebook else None
+    return Path(first)
+
+
+def _script() -> str:
+    path = script_path()
+    return path.name if path else ""
 
 
 def _user() -> str:

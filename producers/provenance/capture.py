@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runherald.errors import RunheraldError
+from runherald.producers.origin import script_path
 
 if TYPE_CHECKING:
     from runherald.producers.run.writer import RunWriter
@@ -41,10 +41,9 @@ def capture(writer: RunWriter, folder: str | os.PathLike[str] | None = None) -> 
 
 
 def script_folder() -> Path:
-    """Return the folder of the script that this process runs; the working folder where it runs none."""
-    first = sys.argv[0] if sys.argv else ""
-    script = Path(first).absolute() if first else Path()
-    return script.parent if script.is_file() else Path().absolute()
+    """Return the folder of the script or notebook that this process runs; the working folder where it runs none."""
+    script = script_path()
+    return script.absolute().parent if script and script.is_file() else Path().absolute()
 
 
 def started() -> dict[str, str]:
