@@ -7,7 +7,10 @@ measure, and libFuzzer in `tests.fuzz.guided`, with inputs that it finds itself.
 
 from __future__ import annotations
 
+import io
 import tempfile
+import warnings
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -31,8 +34,10 @@ from runherald.durations import parse_duration
 from runherald.errors import InvalidEvent, InvalidInput, RunheraldError
 from runherald.events import AmlRunHeartbeatEvent, AmlRunLogEvent, AmlRunMetricEvent, AmlRunStatusChangedEvent, Event, RunHeader, new_event
 from runherald.limits import DEFAULT_LIMITS
-from runherald.producers.journal.folder import JournalFolder, JournalHead
+from runherald.producers.journal.bundle import MANIFEST, import_journals
+from runherald.producers.journal.folder import JournalFolder, JournalHead, journal_folders
 from runherald.producers.journal.frames import Damage, Frame, frame, scan
+from runherald.producers.journal.listing import list_journals
 from runherald.producers.journal.reader import JournalReader
 from runherald.producers.server.client import ApiClient
 from runherald.producers.server.connection import Answer, Connection
@@ -59,6 +64,7 @@ SEPARATOR = b"\x1e"
 
 HEAD = JournalHead(workspace="default", run_id="digits_1", producer="host-1")
 STATUSES = (200, 302, 400, 401, 404, 413, 429, 500)
+_ZIP = b"PK"
 _URL = "http://127.0.0.1:9"
 _EVENT = new_event(
     AmlRunHeartbeatEvent(lease_seconds=60.0),
@@ -175,6 +181,27 @@ def decode_entry(payload: bytes) -> None:
             _said(error)
 
 
+def decode_bundle(text: bytes) -> None:
+    """Import journals of another machine: all of them, once, so that they can be listed and sent; or nothing of the file is taken."""
+    with tempfile.TemporaryDirectory(dir=_SCRATCH.name) as scratch:
+        home, file = Path(scratch) / "home", Path(scratch) / "file.zip"
+        file.write_bytes(text if text.startswith(_ZIP) else archive_of(text))
+        try:
+            carried = import_journals(home, file)
+        except InvalidInput as error:
+            _said(error)
+            assert not home.exists(), "a part of it was taken"
+            return
+        assert {one.state for one in carried} <= {"imported", "extended", "there"}
+        listed = list_journals(home)
+        assert {one.run_id for one in carried} == {one.run_id for one in listed}
+        assert all(one.state in ("left", "kept") for one in listed)
+        for folder in journal_folders(home):
+            to_events(JournalReader(folder, folder.acknowledged()).read(1_000), folder.head())
+        assert all(one.state == "there" for one in import_journals(home, file))
+        assert list_journals(home) == listed
+
+
 def decode_answer(text: bytes) -> None:
     """Read a server's answer as the SDK does; the first byte says its status. What sends and reads must outlive any."""
     answer = Answer(STATUSES[text[0] % len(STATUSES)] if text else 200, {}, text[1:])
@@ -235,6 +262,7 @@ DECODERS: Mapping[str, Decoder] = MappingProxyType(
         "letter": decode_letter,
         "frames": decode_frames,
         "entry": decode_entry,
+        "bundle": decode_bundle,
         "answer": decode_answer,
         "rules": decode_rules,
         "mail": decode_mail,
@@ -255,6 +283,20 @@ def text_of(record: Outgoing) -> bytes:
     """Return a record as a text, see `SEPARATOR`."""
     headers = [part for name, content in record.headers for part in (name.encode(), content)]
     return SEPARATOR.join((record.topic.encode(), record.key or b"", record.value, *headers))
+
+
+def archive_of(text: bytes) -> bytes:
+    """Return the archive that a text says: what lists its journals, then each member's name and content, between `SEPARATOR`s.
+
+    Changed, an archive itself is nearly always one whose checksums are wrong.
+    """
+    listed, *rest = text.split(SEPARATOR)
+    archive = io.BytesIO()
+    with warnings.catch_warnings(action="ignore", category=UserWarning), zipfile.ZipFile(archive, "w") as written:  # a name may come twice
+        written.writestr(MANIFEST, listed)
+        for name, content in zip(rest[::2], rest[1::2], strict=False):
+            written.writestr(name.decode(errors="replace").replace("\0", "")[:200] or "x", content)
+    return archive.getvalue()
 
 
 def _placed(record: Outgoing) -> Record:

@@ -18,7 +18,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-NAMES = ("batch", "record", "letter", "frames", "entry", "answer", "rules", "mail", "words")
+NAMES = ("batch", "record", "letter", "frames", "entry", "bundle", "answer", "rules", "mail", "words")
 _FOLDER = Path(__file__).parents[2] / ".fuzz"
 _SLOW = 10
 _MEGABYTES = 2_048

@@ -12,11 +12,13 @@ import msgspec
 from runherald.api import ApiError, ApiErrorAnswer, Intake, MetricSeries, Rejected, RunView
 from runherald.dead_letters import WentOn, dead_letter, mark_record
 from runherald.events import AmlRunHeartbeatEvent, new_event
+from runherald.producers.journal.bundle import BundledJournal, Manifest
 from runherald.producers.journal.entries import Logged, Point, Text, encode_entry, said
+from runherald.producers.journal.folder import JournalHead
 from runherald.producers.journal.frames import frame
 from runherald.records import Record
 from runherald.wire import encode_batch, to_outgoing
-from tests.fuzz.decoders import text_of
+from tests.fuzz.decoders import SEPARATOR, archive_of, text_of
 from tests.unit.golden_events import MICROS, PAYLOADS, TIME, event_of
 
 RULES = b"""\
@@ -73,6 +75,22 @@ ENTRIES = (
     encode_entry(Logged("confusion", 0, MICROS, "table", {"data": [[1, 0], [0, 1]], "of": None})),
     *(encode_entry(said(data, MICROS)) for data in PAYLOADS.values()),
 )
+_HEADS = tuple(JournalHead(workspace="default", run_id=f"digits_{number}", producer="host-1") for number in range(2))
+_SEGMENT = frame(7, ENTRIES[0]) + frame(8, ENTRIES[1])
+_LISTED = Manifest(
+    journals=[
+        BundledJournal(head=_HEADS[0], acknowledged=8, segments={"00000000000000000007.seg": len(_SEGMENT)}),
+        BundledJournal(head=_HEADS[1], acknowledged=0, segments={"00000000000000000000.seg": 0, "00000000000000000001.seg": 1}),
+    ]
+)
+BUNDLE = SEPARATOR.join(
+    (
+        msgspec.json.encode(_LISTED),
+        *(b"journals/digits_0~host-1/00000000000000000007.seg", _SEGMENT),
+        *(b"journals/digits_1~host-1/00000000000000000000.seg", b""),
+        *(b"journals/digits_1~host-1/00000000000000000001.seg", b"x"),
+    )
+)
 _REASONS = ("data.status: is none", "table run_events refused it", "no field") * 2
 _LETTERS = tuple(
     dead_letter(Record(made.topic, 3, offset, 1_795_262_400_123, made.key, made.value, made.headers), processor="history", reason=reason)
@@ -101,6 +119,7 @@ SEEDS: Mapping[str, Sequence[bytes]] = MappingProxyType(
         ),
         "frames": (b"".join(frame(number, entry) for number, entry in enumerate(ENTRIES)), frame(0, b""), frame(2, b"x") + frame(1, b"y")),
         "entry": ENTRIES,
+        "bundle": (BUNDLE, archive_of(BUNDLE)),
         "answer": (
             *(b"\x00" + msgspec.json.encode(answer) for answer in _ANSWERS),
             *(bytes([status]) + msgspec.json.encode(_REFUSAL) for status in range(8)),

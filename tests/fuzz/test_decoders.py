@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from runherald.records import Outgoing
 from runherald.wire import encode_batch
-from tests.fuzz.decoders import DECODERS, decode_batch, decode_letter, decode_record, record_of, text_of
+from tests.fuzz.decoders import DECODERS, SEPARATOR, decode_batch, decode_bundle, decode_letter, decode_record, record_of, text_of
 from tests.fuzz.guided import NAMES
 from tests.fuzz.odd import ODD_JSON, ODD_TEXTS, changed, changed_json, in_each_place
-from tests.fuzz.seeds import EVENTS, RECORDS, SEEDS
+from tests.fuzz.seeds import BUNDLE, EVENTS, RECORDS, SEEDS
 
 FIXED = settings(derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
@@ -52,6 +52,26 @@ def test_each_odd_value_in_each_place_of_an_event(odd: bytes) -> None:
     for event in EVENTS:
         for body in in_each_place(encode_batch([event]), odd):
             decode_batch(body)
+
+
+_LISTED, _, _MEMBERS = BUNDLE.partition(SEPARATOR)
+
+
+def test_the_journals_of_a_good_bundle_are_whole() -> None:
+    assert SEPARATOR not in _LISTED
+    assert _MEMBERS.count(SEPARATOR) == 5
+
+
+@given(changed_json([_LISTED]))
+@settings(FIXED, max_examples=100)
+def test_bundles_that_list_their_journals_oddly(listed: bytes) -> None:
+    decode_bundle(listed + SEPARATOR + _MEMBERS)
+
+
+@pytest.mark.parametrize("odd", ODD_JSON, ids=lambda odd: repr(odd[:24]))
+def test_each_odd_value_in_each_place_of_what_a_bundle_lists(odd: bytes) -> None:
+    for listed in in_each_place(_LISTED, odd):
+        decode_bundle(listed + SEPARATOR + _MEMBERS)
 
 
 @st.composite
