@@ -127,6 +127,12 @@ __init__(source_directory, script=None, arguments=None, run_config=None, _teleme
     distributed_job_config=None, resume_from=None, max_run_duration_seconds=2592000, command=None, docker_runtime_config=None)
 """
 
+RUN_DETAILS = """
+__init__(run_instance)
+get_widget_data(widget_settings=None)
+show(render_lib=None, widget_settings=None)
+"""
+
 RUN_CONFIGURATION = """
 __init__(script=None, arguments=None, framework=None, communicator=None, conda_dependencies=None, command=None)
 static delete(path, name)

@@ -1,7 +1,8 @@
-"""Run, Experiment and Workspace have azureml-core's members, each of which does something or says what to use instead."""
+"""The SDK's classes have azureml-core's members, each of which does something or says what to use instead."""
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import io
 import itertools
@@ -16,11 +17,13 @@ import pytest
 from runherald import Experiment, Model, Run, RunConfiguration, ScriptRun, ScriptRunConfig, Workspace
 from runherald.errors import InvalidInput
 from runherald.producers.errors import Unsupported
+from runherald.widgets import RunDetails
 from tests.contract.sdk_members import (
     EXPERIMENT,
     MODEL,
     RUN,
     RUN_CONFIGURATION,
+    RUN_DETAILS,
     SCRIPT_RUN,
     SCRIPT_RUN_CONFIG,
     WORKSPACE,
@@ -39,6 +42,7 @@ CLASSES: dict[str, tuple[type, dict[str, Member]]] = {
     "ScriptRunConfig": (ScriptRunConfig, members(SCRIPT_RUN_CONFIG)),
     "RunConfiguration": (RunConfiguration, members(RUN_CONFIGURATION)),
     "Model": (Model, members(MODEL)),
+    "RunDetails": (RunDetails, members(RUN_DETAILS)),
 }
 EVERY = [(owner, member) for owner, (_, table) in CLASSES.items() for member in table.values()]
 
@@ -79,7 +83,7 @@ def rows() -> dict[str, dict[str, str]]:
     return found
 
 
-@pytest.mark.parametrize("owner", ["Run", "Experiment"])
+@pytest.mark.parametrize("owner", ["Run", "Experiment", "RunDetails"])
 def test_the_document_has_every_member_once(owner: str) -> None:
     assert sorted(rows()[owner]) == sorted(CLASSES[owner][1])
 
@@ -246,6 +250,12 @@ def submitted(world: World, submit: Callable[..., Run]) -> bool:
     return run.get_status() == "Completed"
 
 
+def shown(world: World) -> str:
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        RunDetails(world.child).show(render_lib=object(), widget_settings={"debug": True})
+    return printed.getvalue()
+
+
 BEHAVIOUR: dict[str, Callable[[World], bool]] = {
     "Run.__enter__": lambda w: with_block(w) == "Completed",
     "Run.__exit__": lambda w: with_block(w) == "Completed",
@@ -331,6 +341,9 @@ BEHAVIOUR: dict[str, Callable[[World], bool]] = {
     "Experiment.tags": lambda w: w.experiment.tags == {},
     "Experiment.workspace": lambda w: w.experiment.workspace is w.workspace,
     "Experiment.workspace_object": lambda w: w.experiment.workspace_object is w.workspace,
+    "RunDetails.__init__": lambda w: RunDetails(run_instance=w.run).get_widget_data()["run"]["run_id"] == w.run.id,
+    "RunDetails.get_widget_data": lambda w: RunDetails(w.child).get_widget_data({})["run"]["ended"] is True,
+    "RunDetails.show": lambda w: "Completed" in shown(w) and "loss: 0.5" in shown(w),
 }
 SAID = {f"{owner}.{name}": said for owner, table in rows().items() for name, said in table.items()}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 import sys
 import time
@@ -51,13 +50,6 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     monkeypatch.setattr(following, "FIRST_SECONDS", 0.0)
     monkeypatch.setattr(following, "EVERY_SECONDS", 0.02)
     return displayed
-
-
-def test_its_members_have_the_parameters_of_azureml_widgets() -> None:
-    assert list(inspect.signature(RunDetails).parameters) == ["run_instance"]
-    for name, parameters in (("show", ["render_lib", "widget_settings"]), ("get_widget_data", ["widget_settings"])):
-        found = list(inspect.signature(getattr(RunDetails, name)).parameters.values())[1:]
-        assert [(one.name, one.default) for one in found] == [(one, None) for one in parameters]
 
 
 def test_what_is_no_run_is_refused(run: Run) -> None:
