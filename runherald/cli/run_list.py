@@ -109,8 +109,14 @@ def _row(run: RunView) -> tuple[str, ...]:
         run.cause,
         short_time(run.start_time or run.created_time),
         duration(run.duration_seconds),
-        first_line(run.error.error.message) if run.error else "",
+        _why(run),
     )
+
+
+def _why(run: RunView) -> str:
+    if run.error:
+        return first_line(run.error.error.message)
+    return first_line(run.message) if run.status in (Status.FAILED, Status.NOT_RESPONDING) else ""
 
 
 def _status(text: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from runherald.cli.grid import Grid, Head
 from runherald.cli.options import add_server, client_of
 from runherald.cli.output import add_output, print_answer
-from runherald.cli.words import number
+from runherald.cli.words import brief, number
 from runherald.clock import from_micros
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def _row(series: MetricSeries) -> list[str]:
         series.name,
         series.kind,
         str(len(series.values)),
-        number(series.values[-1]) if series.values else "",
+        brief(series.values[-1]) if series.values else "",
         str(series.steps[-1]) if series.steps else "",
         number(min(numbers)) if numbers else "",
         number(max(numbers)) if numbers else "",

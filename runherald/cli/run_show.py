@@ -12,7 +12,7 @@ from runherald.cli.grid import Grid, Head, pairs, text
 from runherald.cli.options import add_server, client_of
 from runherald.cli.output import add_output, print_answer, to_data
 from runherald.cli.run_list import runs_grid
-from runherald.cli.words import duration, first_line, local_time, number
+from runherald.cli.words import brief, duration, first_line, local_time
 
 if TYPE_CHECKING:
     from runherald.api import MetricSeries, RunView
@@ -142,7 +142,7 @@ def _stay(step: PathStep, following: PathStep | None, end: datetime | None) -> f
 def _metrics(metrics: Sequence[MetricSeries]) -> Grid:
     heads = (Head("METRIC"), Head("LAST", right=True), Head("STEP", right=True), Head("POINTS", right=True))
     rows = [
-        (series.name, number(last_value(series)), str(series.steps[-1]) if series.steps else "", str(len(series.values)))
+        (series.name, brief(last_value(series)), str(series.steps[-1]) if series.steps else "", str(len(series.values)))
         for series in metrics
     ]
     return Grid(heads=heads, rows=rows, title="Metrics")

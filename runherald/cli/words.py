@@ -9,6 +9,8 @@ from runherald.durations import short_duration
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
+_BRIEF = 60
+
 
 def duration(seconds: float | None) -> str:
     """Return seconds as people say them: `35 ms`, `2.35 s`, `12.3 s`, `4m 05s`, `3h 20m`, `2d 4h`."""
@@ -30,6 +32,12 @@ def short_time(moment: datetime | None) -> str:
 def number(value: object) -> str:
     """Return a metric's value, shortened to six digits where it is a fraction."""
     return f"{value:.6g}" if isinstance(value, float) else plain(str(value))
+
+
+def brief(value: object) -> str:
+    """Return a metric's value for a table's cell: of what is long, as charts and texts can be, the beginning."""
+    text = number(value)
+    return text if len(text) <= _BRIEF else f"{text[: _BRIEF - 1]}…"
 
 
 def first_line(text: str) -> str:

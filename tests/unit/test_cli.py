@@ -140,6 +140,13 @@ def test_a_table_of_runs(api: CannedApi, capsys: Output) -> None:
     assert second.split()[:3] == ["digits_1", "digits", "Running"]
 
 
+def test_a_table_says_why_nobody_heard_of_a_run(api: CannedApi, capsys: Output) -> None:
+    silent = msgspec.structs.replace(FAILED, error=None, cause="lost_contact", message="Process 7 on vm ended without a word.\nMore.")
+    api.answer("/runs", RunPage(runs=[silent]))
+    assert main(["run", "list", "-o", "table"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].endswith("  Process 7 on vm ended without a word.")
+
+
 def local(moment: datetime | None) -> str:
     assert moment is not None
     return moment.astimezone().strftime("%b %d %H:%M")
@@ -225,6 +232,19 @@ def test_metrics_are_points_as_data_and_a_summary_as_a_table(api: CannedApi, cap
     ]
     assert main(["run", "metrics", "digits_2", "-o", "table"]) == 0
     assert capsys.readouterr().out.splitlines()[1].split() == ["loss", "scalar", "2", "NaN", "1", "0.5", "0.5"]
+
+
+@pytest.mark.parametrize("command", ["metrics", "show"])
+def test_a_long_value_does_not_widen_the_table_of_metrics(api: CannedApi, capsys: Output, command: str) -> None:
+    text = msgspec.structs.replace(LOSS, name="note", kind="text", steps=[0], times=LOSS.times[:1], values=["x" * 5_000])
+    chart = msgspec.structs.replace(text, name="cm", kind="confusion_matrix", values=[{"data": {"matrix": [[1] * 500] * 500}}])
+    api.answer("/runs/digits_2", msgspec.structs.replace(FAILED, error=None))
+    api.answer("/runs/digits_2/metrics", [LOSS, text, chart])
+    api.answer("/runs/digits_2/children", [])
+    assert main(["run", command, "digits_2", "-o", "table"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(len(line) for line in lines) < 130
+    assert "x" * 59 + "…" in "\n".join(lines)
 
 
 def test_logs_are_lines(api: CannedApi, capsys: Output) -> None:
