@@ -37,7 +37,7 @@ def _check_url(*schemes: str, optional: bool = False, word: str = "") -> Callabl
         except ValueError:
             return f"is not a URL (its port is no number from 0 to 65535, or a bracket is missing); {wanted}"
         if parts.scheme not in schemes:
-            return f"is a text of scheme {_scheme(parts)}; {wanted}"
+            return f"{_scheme(parts)}; {wanted}"
         return "" if host else f"is a URL without a host; {wanted}"
 
     return check
@@ -45,7 +45,7 @@ def _check_url(*schemes: str, optional: bool = False, word: str = "") -> Callabl
 
 def _scheme(parts: SplitResult) -> str:
     # Only what cannot be a part of a secret: `user:password@host` parses as a scheme too.
-    return repr(parts.scheme) if parts.netloc else "none"
+    return f"begins with another scheme, {parts.scheme!r}" if parts.netloc else "does not begin with a scheme"
 
 
 def _check_log(url: str) -> str:

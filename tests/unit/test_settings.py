@@ -91,7 +91,7 @@ def test_good_values(key: str, value: object) -> None:
         ("RUNHERALD_PORT", "1.5", "a whole number"),
         ("RUNHERALD_LEASE_SECONDS", "nan", "seconds"),
         ("RUNHERALD_LEASE_SECONDS", "0", "seconds"),
-        ("RUNHERALD_URL", "127.0.0.1:7460", "http://host:port"),
+        ("RUNHERALD_URL", "127.0.0.1:7460", "does not begin with a scheme; write 'offline' or http://host:port"),
         ("RUNHERALD_URL", "ftp://h", "'ftp'"),
         ("RUNHERALD_URL", "http://", "without a host"),
         ("RUNHERALD_URL", "http://h:99999", "port"),
