@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
@@ -76,7 +77,7 @@ class Journal:
         """Keep a record."""
         ordinal = self.next_ordinal
         self.next_ordinal = ordinal + 1  # first of all: a signal's handler may log in the middle of this, and needs a number of its own
-        if not self._healthy and not self._recovered():
+        if not self._healthy and not self._recovered(ordinal):
             self._remember(ordinal, payload)
             return
         data = frame(ordinal, payload)
@@ -120,9 +121,7 @@ class Journal:
         if not self._backlog:
             return 0
         self._retry_at = self._monotonic() + _RETRY_SECONDS  # a signal's handler that logs meanwhile does not begin the same
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        self._close_segment()
         try:
             if self._owner is None:
                 self._owner = self.folder.create(self.head)
@@ -142,28 +141,26 @@ class Journal:
     def close(self) -> None:
         """Close the files and let go of the lock; the journal stays."""
         self._healthy = False
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        self._close_segment()
         if self._owner is not None:
             self._owner.release()
             self._owner = None
 
-    def _recovered(self) -> bool:
+    def _recovered(self, ordinal: int) -> bool:
         """Say whether the disk may be written to again: some time has passed, it took what is in memory, and the files open."""
-        if self._monotonic() < self._retry_at or self.unload() or not self._reopen():
+        if self._monotonic() < self._retry_at or self.unload() or not self._reopen(ordinal):
             return False
         _log.info("journal_on_disk_again path=%s", self.folder.path)
         self.problem = ""
         self._healthy = True
         return True
 
-    def _reopen(self) -> bool:
+    def _reopen(self, ordinal: int) -> bool:
         try:
             if self._owner is None:
                 self._owner = self.folder.create(self.head)
             if self._descriptor < 0:
-                self._open_segment()
+                self._open_segment(ordinal)  # of the record that comes now: what is below a segment's name counts as missing
         except OSError as error:
             self._failed(error)
             return False
@@ -174,6 +171,12 @@ class Journal:
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
         self._descriptor = os.open(path, flags, 0o600)
         self._size = os.fstat(self._descriptor).st_size
+
+    def _close_segment(self) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            with contextlib.suppress(OSError):  # a script that makes itself a daemon closes what is open, ours as well
+                os.close(descriptor)
 
     def _is_in_place(self) -> bool:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -25,9 +26,10 @@ class OwnerLock:
 
     def release(self) -> None:
         """Let go. In a forked child this closes the child's copy alone: the parent goes on holding the lock."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            with contextlib.suppress(OSError):  # somebody closed all that was open: the lock is gone with it
+                os.close(descriptor)
 
 
 if sys.platform == "win32":

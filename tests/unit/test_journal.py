@@ -349,6 +349,50 @@ def test_a_write_that_was_cut_short_leaves_no_damage(tmp_path: Path, monkeypatch
     journal.close()
 
 
+@pytest.mark.parametrize("sent", [0, 2])
+def test_the_first_record_that_a_new_segment_takes_after_a_fault_is_read(tmp_path: Path, sent: int) -> None:
+    clock = HeldClock()
+    home = tmp_path / "home"
+    home.write_text("in the way")
+    journal = Journal(home, HEAD, monotonic=clock)
+    queue = SendQueue(HEAD, journal.folder, journal=journal)
+    append(journal, *[b"%d" % number for number in range(sent)])
+    assert [ordinal for ordinal, _ in queue._read(10)] == list(range(sent))
+    queue._read_to = sent
+    journal.forget(sent)  # the server has them: there is nothing in memory when the disk is back
+    home.unlink()
+    clock.now += 10
+    append(journal, b"first", b"second")
+    assert journal.on_disk
+    assert queue._read(10) == [(sent, b"first"), (sent + 1, b"second")]
+    assert read_all(journal, sent) == [sent, sent + 1], "whoever adopts the journal reads it, too"
+    journal.close()
+
+
+def test_what_is_logged_after_the_journal_was_let_go_is_read(tmp_path: Path) -> None:
+    journal = filled(tmp_path, 2)
+    journal.close()
+    journal.folder.discard()
+    append(journal, b"2", b"3")
+    assert read_all(journal, 2) == [2, 3]
+    journal.close()
+
+
+def test_a_script_that_closes_all_that_is_open_is_told_nothing_and_loses_nothing(tmp_path: Path) -> None:
+    clock = HeldClock()
+    journal = Journal(tmp_path, HEAD, monotonic=clock)
+    journal.append(b"0")
+    assert journal._owner is not None
+    os.close(journal._descriptor)
+    os.close(journal._owner._descriptor)
+    journal.append(b"1")
+    clock.now += 10
+    journal.append(b"2")
+    assert read_all(journal) == [0, 1, 2]
+    os.close(journal._descriptor)
+    journal.close()
+
+
 def test_without_a_home_all_stays_in_memory_and_what_does_not_fit_is_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     home = tmp_path / "file"
     home.write_text("in the way")
