@@ -18,7 +18,6 @@ from runherald.producers.journal.owner_lock import OwnerLock
 UNCLAIMED_SECONDS = 30.0
 """How long a place in the queue may be without its owner: the process that will hold it is being started."""
 _BACK, _FRONT = "1", "0"
-_NO_LOCK = "the file system has no locks"
 
 _log = logging.getLogger("runherald.jobs")
 
@@ -67,15 +66,6 @@ class SlotQueue:
         self._claim: OwnerLock | None = None
         self._slot: OwnerLock | None = None
 
-    @property
-    def has_slot(self) -> bool:
-        """Whether a slot is held."""
-        return self._slot is not None
-
-    def before(self) -> int:
-        """Return how many wait before this run."""
-        return 0 if self._place is None else sum(1 for _ in self._living_before(self._place.name))
-
     def try_take(self) -> bool:
         """Take a slot if one is free and nobody waits before this run; say whether one is held.
 
@@ -107,12 +97,12 @@ class SlotQueue:
                 if self._waits.has_waiting():  # the script looks the other way round: one of the two sees the other
                     self._slot.release()
                     self._slot = None
-                    _log.info("slot given up run=%s while its script waits", self._run_id)
+                    _log.info("slot_given_up run=%s: its script waits for other runs", self._run_id)
                 else:
                     self._waits.say_held()
             elif self._slot is None and not self._waits.has_waiting() and self.try_take():
                 self._waits.say_held()
-                _log.info("slot held again run=%s", self._run_id)
+                _log.info("slot_held_again run=%s", self._run_id)
 
     def leave(self) -> None:
         """Let go of slot and place."""

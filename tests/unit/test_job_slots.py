@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from runherald.producers.jobs.job import JOB_VARIABLE
-from runherald.producers.jobs.slots import UNCLAIMED_SECONDS, SlotQueue, stand_in_queue
+from runherald.producers.jobs.slots import UNCLAIMED_SECONDS, SlotQueue, load_of, stand_in_queue
 from runherald.producers.jobs.waits import RUNNER_LOCK, Waits, without_slot
 from runherald.producers.journal.owner_lock import OwnerLock
+from tests.server_process import wait_until
 
 
 class Target:
@@ -42,7 +43,7 @@ def test_as_many_run_as_there_are_slots_and_the_rest_in_their_order(tmp_path: Pa
     assert second.try_take()
     assert not third.try_take()
     assert not fourth.try_take()
-    assert (third.before(), fourth.before()) == (0, 1)
+    assert load_of(target.folder) == (2, 2)
     second.leave()
     assert not fourth.try_take()
     assert third.try_take()
@@ -82,13 +83,16 @@ def test_a_parent_that_waits_leaves_its_slot_to_its_child_and_goes_on_before_oth
 
     waiting = threading.Thread(target=script)
     waiting.start()
-    while parent.has_slot:
+
+    def is_given_up() -> bool:
         parent.tend()
+        return load_of(target.folder)[0] == 0
+
+    wait_until("the parent's slot", is_given_up, 20)
     assert child.try_take()
     assert not stranger.try_take()
     child_ended.set()
-    while any((job / "waits").iterdir()):
-        pass
+    wait_until("the end of the wait", lambda: not any((job / "waits").iterdir()), 20)
     parent.tend()
     assert not went_on.wait(0.3)  # the child has the slot still
     child.leave()
@@ -96,7 +100,6 @@ def test_a_parent_that_waits_leaves_its_slot_to_its_child_and_goes_on_before_oth
     parent.tend()
     assert went_on.wait(20)
     assert not stranger.try_take()
-    assert went_on.wait(20)
     waiting.join()
     runner.release()
 
@@ -107,7 +110,7 @@ def test_a_wait_that_is_over_at_once_keeps_the_slot(target: Target) -> None:
     with without_slot({JOB_VARIABLE: str(target.jobs / "parent")}):
         pass
     parent.tend()
-    assert parent.has_slot
+    assert load_of(target.folder)[0] == 1
 
 
 def test_a_script_goes_on_when_its_runner_is_dead(target: Target) -> None:
