@@ -101,6 +101,7 @@ class _Execution:
                 ended=lambda: self._inbox.put(_ENDED),
             )
         except NotStarted as error:
+            _log.warning("program_not_started run=%s: %s", self._job.run_id, error)
             return refused(str(error), error.exit_status, host=self._host, now=system_clock())
         console = Console(
             program.output,

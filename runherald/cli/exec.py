@@ -73,7 +73,7 @@ def execute_command(args: argparse.Namespace) -> int:
     from runherald.producers.jobs.job import Job
     from runherald.producers.jobs.preparation import prepare_run
 
-    _tell_on_stderr()
+    told = _tell_on_stderr()
     workspace = _workspace(args)
     experiment = Experiment(workspace, name)
     run = prepare_run(experiment, command, run_id=args.run_id, display_name=args.name, description=args.description, tags=tags)
@@ -93,7 +93,8 @@ def execute_command(args: argparse.Namespace) -> int:
         ),
         run,
     )
-    _say_if_away(run)
+    if _say_if_away(run):
+        told.addFilter(lambda record: not record.getMessage().startswith("records_left"))  # it has just been said
     return status
 
 
@@ -119,7 +120,7 @@ def _workspace(args: argparse.Namespace) -> Workspace:
     return Workspace(name=args.workspace, url=getattr(args, "url", None), token=getattr(args, "token", None))
 
 
-def _tell_on_stderr() -> None:
+def _tell_on_stderr() -> logging.Handler:
     """Show what goes wrong on our side among what the program prints, named; that the server is away is said once, at the end."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("runherald: %(message)s"))
@@ -127,6 +128,7 @@ def _tell_on_stderr() -> None:
     log = logging.getLogger("runherald")
     log.addHandler(handler)
     log.propagate = False
+    return handler
 
 
 def _page(run: Run) -> str:
@@ -138,14 +140,15 @@ def _page(run: Run) -> str:
         return f", kept in {run.experiment.workspace.session.destination.home}"
 
 
-def _say_if_away(run: Run) -> None:
+def _say_if_away(run: Run) -> bool:
     session = run.experiment.workspace.session
     if session.shipper.last_error is None:
-        return
+        return False
     if session.destination.home.is_dir():
         _say(f"the run is kept in {session.destination.home}, and not sent yet ({session.shipper.last_error}): `runherald sync` sends it")
     else:
         _say(f"the run cannot be sent ({session.shipper.last_error}), nor kept in {session.destination.home}: set RUNHERALD_HOME")
+    return True
 
 
 def _say(text: str) -> None:

@@ -168,6 +168,22 @@ def test_a_question_without_a_line_end_is_seen_and_can_be_answered(server: Cance
     assert lines(server) == ["name? hello Ada"]
 
 
+def test_files_of_odd_names_cost_the_program_nothing(server: CancellingServer, place: Place) -> None:
+    script = """
+import os, time
+os.mkdir("logs")
+for name in (b"\\xff.log", b"a\\nb.log", b"plain.log"):
+    open(b"logs/" + name, "wb").write(b"line\\n")
+time.sleep(1.5)  # they are looked at once a second
+print("ended by itself")
+"""
+    status, out, errors = place.run([sys.executable, "-c", script])
+    assert (status, out) == (0, b"ended by itself\n")
+    assert way(state(server))[-1] == "Completed"
+    assert place.files() == {CONSOLE: out, "logs/plain.log": b"line\n"}
+    assert errors.count("file_not_followed") == errors.count("file_not_kept") == 2
+
+
 def test_a_program_that_raises_fails_its_run_with_the_exception(server: CancellingServer, place: Place) -> None:
     status, _, _ = place.run([sys.executable, "-c", "print('epoch 1')\nraise ValueError('boom')"])
     known = state(server)
@@ -201,10 +217,11 @@ def test_what_the_script_says_of_its_failure_stays(server: CancellingServer, pla
 )
 def test_how_else_a_program_ends(server: CancellingServer, place: Place, command: list[str], exit_status: int, message: str) -> None:
     (place.work / "plain.txt").write_text("text")
-    status, _, _ = place.run(command)
+    status, _, errors = place.run(command)
     known = state(server)
     assert (status, known.status, known.cause) == (exit_status, Status.FAILED, Cause.CODE_ERROR)
     assert known.message.startswith(message)
+    assert ("runherald: program_not_started" in errors) == (exit_status in (126, 127)), "who called it is told, too"
     assert ("Running" in way(known)) == (exit_status not in (126, 127))
 
 
