@@ -41,8 +41,7 @@ def metric_name(what: str, name: object) -> str:
 def display_name(what: str, name: object) -> str:
     """Return a display name; raises what `metric_name` does, but may be empty."""
     plain = _plain(f"{what}: display_name", name)
-    if not plain.isprintable() and (found := re.search(r"[\x00-\x1f\x7f]", plain)):
-        raise InvalidInput(f"{what}: display_name holds a control character at position {found.start()}; take it out")
+    _refuse_control(f"{what}: display_name", plain)
     return bounded(f"{what}: display_name", plain, allowed().display_name)
 
 
@@ -129,11 +128,12 @@ def file_name(what: str, name: object) -> str:
     """Return the name of a file that lines are of.
 
     Raises:
-        InvalidInput: it is no text, empty, or too long.
+        InvalidInput: it is no text, empty, or too long, or holds a control character.
     """
     plain = _plain(f"{what}: the name of a file of lines", name)
     if not plain:
         raise InvalidInput(f"{what}: the name of a file of lines is empty; pass one such as 'logs/training.log'")
+    _refuse_control(f"{what}: the name of a file of lines", plain)
     return bounded(f"{what}: the name of a file of lines", plain, allowed().path)
 
 
@@ -152,6 +152,11 @@ def bounded(what: str, text: str, length: int) -> str:
             place = f"half a surrogate pair at position {error.start}"
             raise InvalidInput(f"{what} is a text with {place}; decode it with errors='replace'") from None
     return text
+
+
+def _refuse_control(what: str, text: str) -> None:
+    if not text.isprintable() and (found := re.search(r"[\x00-\x1f\x7f]", text)):
+        raise InvalidInput(f"{what} holds a control character at position {found.start()}; take it out")
 
 
 def _pairs(what: str, kind: str, given: object) -> list[tuple[object, object]]:

@@ -203,7 +203,7 @@ class _Execution:
         console = self._folder / CONSOLE_FILE
         self._keep(CONSOLE_FILE, console)
         for watch, folder in ((self._outputs, self._job.outputs), (self._logs, self._job.logs)):
-            for name, path in watch.changed():
+            for name, path in watch.changed(self._say_unseen):
                 self._keep(f"{folder.as_posix()}/{name}", path)
 
     def _keep(self, name: str, path: Path) -> None:
@@ -213,13 +213,16 @@ class _Execution:
                 self._interrupted = True
                 _log.warning("files_left run=%s from=%r: keeping them was interrupted", self._job.run_id, name)
             return
-        if not path.is_file():
-            return
         try:
-            self._run.upload_file(name, path)
+            if path.is_file():
+                self._run.upload_file(name, path)
         except (RunheraldError, OSError) as error:
             if not self._is_kept(name):
                 _log.warning("file_not_kept run=%s file=%r reason=%r", self._job.run_id, name, str(error))
+
+    def _say_unseen(self, error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            _log.warning("file_not_kept run=%s file=%r reason=%r", self._job.run_id, error.filename, error.strerror or str(error))
 
     def _is_kept(self, name: str) -> bool:
         """Whether the program kept the file itself."""
@@ -243,8 +246,7 @@ class _Execution:
     def _tidy(self) -> None:
         """Remove what the job's folder held for the program. The folder itself goes if nothing else is in it."""
         shutil.rmtree(self._folder / Path(CONSOLE_FILE).parts[0], ignore_errors=True)
-        for name in (CANCEL_FILE,):
-            self._folder.joinpath(name).unlink(missing_ok=True)
+        self._folder.joinpath(CANCEL_FILE).unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             self._folder.rmdir()
 

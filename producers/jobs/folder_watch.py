@@ -9,14 +9,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from .lines import Allowance
+from runherald.errors import RunheraldError
+
+from .lines import MAX_LINE_BYTES, Allowance
 
 MAX_FOLLOWED = 500
 """Files whose lines are followed at once; of more, all are kept at the end."""
 BURST_BYTES = 4 << 20
 BYTES_A_SECOND = 64 << 10
 _CHUNK = 1 << 18
-_MAX_LINE = 16_000
 
 _log = logging.getLogger("runherald.jobs")
 
@@ -36,9 +37,12 @@ class FolderWatch:
         self.folder = folder
         self._before = {path: seen for path in _files(folder) if (seen := _seen(path)) is not None}
 
-    def changed(self) -> Iterator[tuple[str, Path]]:
-        """Go through the files that are new or not as they were: their names below the folder, and where they are."""
-        for path in sorted(_files(self.folder)):
+    def changed(self, unseen: Callable[[OSError], None] | None = None) -> Iterator[tuple[str, Path]]:
+        """Go through the files that are new or not as they were: their names below the folder, and where they are.
+
+        `unseen` is told of folders that cannot be looked into.
+        """
+        for path in sorted(_files(self.folder, unseen)):
             seen = _seen(path)
             if seen is not None and self._before.get(path) != seen:
                 yield path.relative_to(self.folder).as_posix(), path
@@ -63,6 +67,7 @@ class LinesFollowed:
         self._tell = tell
         self._monotonic = monotonic
         self._places: dict[Path, _Place] = {}
+        self._untold: set[str] = set()
         self._too_many = False
 
     def look(self) -> None:
@@ -76,8 +81,8 @@ class LinesFollowed:
             while lines := place.following():
                 self._say(name, place, lines)
             self._say(name, place, place.rest())
-            if said := place.allowance.close():
-                self._tell(name, said)
+            if name not in self._untold and (said := place.allowance.close()):
+                self._tell_history(name, said)
 
     def _followed(self) -> Iterator[tuple[str, _Place]]:
         for name, path in self._watch.changed():
@@ -92,8 +97,15 @@ class LinesFollowed:
                 _log.warning("files_not_followed folder=%s more_than=%d: they are kept at the end", self._watch.folder, MAX_FOLLOWED)
 
     def _say(self, name: str, place: _Place, lines: list[str]) -> None:
-        if lines and (admitted := place.allowance.admit(lines, self._monotonic())):
-            self._tell(name, admitted)
+        if lines and name not in self._untold and (admitted := place.allowance.admit(lines, self._monotonic())):
+            self._tell_history(name, admitted)
+
+    def _tell_history(self, name: str, lines: list[str]) -> None:
+        try:
+            self._tell(name, lines)
+        except RunheraldError as error:  # the program is not to end of it
+            self._untold.add(name)
+            _log.warning("file_not_followed file=%r reason=%r: it is kept at the end, if it can be", name, str(error))
 
 
 class _Place:
@@ -116,7 +128,7 @@ class _Place:
                 self._rest = b""
                 continue
             *lines, self._rest = (self._rest + chunk).split(b"\n")
-            if len(self._rest) > _MAX_LINE:
+            if len(self._rest) > MAX_LINE_BYTES:
                 lines.append(self._rest)
                 self._rest = b""
         return [_text(line) for line in lines]
@@ -145,11 +157,17 @@ def _text(line: bytes) -> str:
     return line.decode("utf-8", "replace").removesuffix("\r")
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    for parent, _, names in os.walk(folder):
+def _files(folder: Path, unseen: Callable[[OSError], None] | None = None) -> Iterator[Path]:
+    for parent, _, names in os.walk(folder, onerror=unseen):
         for name in names:
             path = Path(parent, name)
-            if path.is_file():
+            try:
+                is_file = path.is_file()
+            except OSError as error:  # the folder may be listed, and no more
+                if unseen is not None:
+                    unseen(error)
+                continue
+            if is_file:
                 yield path
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from collections.abc import Iterator
@@ -144,6 +145,52 @@ def test_a_file_that_is_begun_anew_is_read_from_its_beginning(tmp_path: Path) ->
     file.write_text("anew\n")
     followed.look()
     assert told == ["first", "second", "anew"]
+
+
+def test_a_folder_that_may_be_listed_and_no_more_is_told_at_the_end_and_stops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Path.is_file
+
+    def is_file(path: Path) -> bool:  # as of a folder without the right to search it; the tests' user may have every right
+        if path.parent.name == "closed":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path)
+
+    watch = FolderWatch(tmp_path)
+    (tmp_path / "closed").mkdir()
+    for name in ("closed/a.log", "open.log"):
+        (tmp_path / name).write_text("line\n")
+    monkeypatch.setattr(Path, "is_file", is_file)
+    told: list[str] = []
+    unseen: list[OSError] = []
+    LinesFollowed(watch, lambda name, _: told.append(name), monotonic=lambda: 0.0).look()
+    assert told == ["open.log"]
+    assert [name for name, _ in watch.changed(unseen.append)] == ["open.log"]
+    assert [error.filename for error in unseen] == [str(tmp_path / "closed" / "a.log")]
+    assert list(FolderWatch(tmp_path).changed()) == []
+
+
+def test_a_file_whose_name_history_does_not_take_is_told_once_and_the_others_go_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: list[str] = []
+
+    def tell(name: str, lines: list[str]) -> None:
+        if not name.isprintable():
+            raise InvalidInput("a control character")
+        told.extend(lines)
+
+    followed = LinesFollowed(FolderWatch(tmp_path), tell, monotonic=lambda: 0.0)
+    odd, plain = tmp_path / "a\nb.log", tmp_path / "plain.log"
+    odd.write_text("1\n")
+    plain.write_text("2\n")
+    followed.look()
+    with odd.open("a") as file:
+        file.write("3\n4")
+    followed.close()
+    assert told == ["2"]
+    assert caplog.text.count("file_not_followed") == 1
 
 
 def captured(content: bytes, tmp_path: Path, *, max_file_bytes: int = 1 << 20) -> tuple[list[str], bytes, bytes, str]:

@@ -41,6 +41,8 @@ def test_lines_are_in_the_journal_numbered_within_their_file(tmp_path: Path, fre
     run._writer.log_lines("logs/other.log", (line for line in ["a"]))
     with pytest.raises(InvalidInput, match="name of a file of lines is empty"):
         run._writer.log_lines("", ["x"])
+    with pytest.raises(InvalidInput, match="name of a file of lines holds a control character at position 6; take it out"):
+        run._writer.log_lines("logs/a\nb", ["x"])
     found = []
     for folder in journal_folders(tmp_path):
         events = to_events(JournalReader(folder).read(100), folder.head()).events
