@@ -74,11 +74,6 @@ def to_events(
     return batched
 
 
-def records_of(event: Event) -> int:
-    """Return how many records of the journal an event covers."""
-    return event.data.records if isinstance(event.data, (AmlRunMetricEvent, AmlRunLogEvent)) else 1
-
-
 def _sendable(entry: Entry) -> Entry:
     """Return an entry with its logged value as JSON, which no later part need look into.
 

@@ -14,7 +14,7 @@ from runherald.limits import DEFAULT_LIMITS
 from runherald.producers.journal.entries import Entry, Lines, Logged, Point, Said, Text, decode_entry, encode_entry, said
 from runherald.producers.journal.folder import JournalHead
 from runherald.producers.run.lines import MAX_LINE, fitting, packed
-from runherald.producers.shipping.batching import MAX_POINTS, records_of, to_events
+from runherald.producers.shipping.batching import MAX_POINTS, to_events
 from runherald.validation import check_event
 from runherald.wire import decode_cloud_event, encode_batch, split_batch
 
@@ -66,6 +66,11 @@ def unpacked(events: list[Event]) -> list[Entry]:
 
 def key(entry: Entry) -> bytes:
     return encode_entry(Said(entry.payload_type, 0, entry.payload) if isinstance(entry, Said) else entry)
+
+
+def records_of(event: Event) -> int:
+    """Return how many records of the journal an event says that it covers."""
+    return event.data.records if isinstance(event.data, (AmlRunMetricEvent, AmlRunLogEvent)) else 1
 
 
 @given(ENTRIES, st.integers(1, 7))
