@@ -227,7 +227,8 @@ class Experiment:
         `provenance` (ours): record git commit, command and the like as properties, a moment later; the setting when not given.
 
         Raises:
-            InvalidInput: a name, id or tag cannot be taken, an argument is unknown, or a folder cannot be taken; no run is begun.
+            InvalidInput: a name, id or tag cannot be taken, an argument is unknown, a folder cannot be taken, or the machine cannot be
+                sampled so; no run is begun.
             OSError: the snapshot cannot be kept; the run that was begun is Failed.
             NotFound: there is no such run, and `resume` is `must`.
             Unreachable: `resume` is `must`, and nobody knows whether there is one.
@@ -235,8 +236,9 @@ class Experiment:
         if kwargs:
             raise InvalidInput(f"start_logging: does not know the argument {min(kwargs)!r}")
         del args  # azureml-core takes and ignores them
+        sample_seconds = _sample_seconds(system_metrics)
         if resume and (known := self._resumed(resume, run_id, lease_seconds, outputs)) is not None:
-            return self._accompanied(known, system_metrics, provenance=False)
+            return self._accompanied(known, sample_seconds, provenance=False)
         code = _snapshot_of(snapshot_directory)
         run = self.begin_run(
             run_id=run_id,
@@ -252,13 +254,13 @@ class Experiment:
             except OSError as error:
                 run.fail(error)
                 raise
-        return self._accompanied(run, system_metrics, provenance=self._workspace.provenance if provenance is None else provenance)
+        return self._accompanied(run, sample_seconds, provenance=self._workspace.provenance if provenance is None else provenance)
 
-    def _accompanied(self, run: Run, system_metrics: bool | float, *, provenance: bool) -> Run:
+    def _accompanied(self, run: Run, sample_seconds: float | None, *, provenance: bool) -> Run:
         if provenance:
             run.record_provenance()
-        if system_metrics is not False:
-            run.track_system(10.0 if system_metrics is True else system_metrics)
+        if sample_seconds is not None:
+            run.track_system(sample_seconds)
         return run
 
     def begin_run(
@@ -338,6 +340,16 @@ class Experiment:
         if self._known is None:
             self._known = self._record.read()
         return self._known
+
+
+def _sample_seconds(system_metrics: bool | float) -> float | None:
+    """Return how often to sample the machine, None for never. What cannot be is refused before there is a run."""
+    if system_metrics is False:
+        return None
+    from runherald.producers.machine.sampler import INTERVAL_SECONDS  # with the first run that is tracked
+    from runherald.producers.machine.tracking import check_sampling
+
+    return check_sampling(INTERVAL_SECONDS if system_metrics is True else system_metrics)
 
 
 def _snapshot_of(folder: object) -> tuple[str, bytes] | None:

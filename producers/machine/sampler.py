@@ -77,5 +77,6 @@ def check_interval(seconds: object) -> float:
         InvalidInput: it is no number from 0.1 to 3,600.
     """
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0.1 <= seconds <= 3_600:
-        raise InvalidInput("every_seconds: is to be a number from 0.1 to 3600")
+        given = seconds if isinstance(seconds, (int, float)) else f"a {type(seconds).__name__}"
+        raise InvalidInput(f"every_seconds: is {given}; pass a number of seconds from 0.1 to 3600")
     return float(seconds)

@@ -22,9 +22,7 @@ def track(writer: RunWriter, every_seconds: float) -> None:
     Raises:
         InvalidInput: the interval cannot be taken, psutil is not installed, or the run has ended.
     """
-    seconds = check_interval(every_seconds)
-    if find_spec("psutil") is None:
-        raise InvalidInput("track_system: needs the package psutil; install runherald[system]")
+    seconds = check_sampling(every_seconds)
     writer.check_open()
 
     def log(metrics: Mapping[str, float]) -> None:
@@ -37,6 +35,18 @@ def track(writer: RunWriter, every_seconds: float) -> None:
     sampler = MachineSampler(_open_reader, log, every_seconds=seconds)
     writer.before_end[_KEY] = sampler.stop
     sampler.start()
+
+
+def check_sampling(every_seconds: object) -> float:
+    """Return the interval in seconds, if the machine can be sampled.
+
+    Raises:
+        InvalidInput: the interval cannot be taken, or psutil is not installed.
+    """
+    seconds = check_interval(every_seconds)
+    if find_spec("psutil") is None:
+        raise InvalidInput("track_system: needs the package psutil; install runherald[system]")
+    return seconds
 
 
 def _open_reader() -> Callable[[], Reading]:

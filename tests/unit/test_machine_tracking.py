@@ -15,6 +15,7 @@ import pytest
 
 from runherald import Experiment, Workspace
 from runherald.errors import InvalidInput
+from runherald.producers.journal.folder import journal_folders
 from runherald.producers.machine.reader import MachineReader
 from runherald.producers.machine.readings import Reading, points
 from runherald.producers.machine.sampler import MachineSampler
@@ -86,9 +87,18 @@ def test_an_interval_that_cannot_be_is_named(experiment: Experiment, seconds: ob
     run.complete()
 
 
+@pytest.mark.parametrize("seconds", [0, "10", None])
+def test_a_run_whose_machine_cannot_be_sampled_so_is_not_begun(tmp_path: Path, experiment: Experiment, seconds: object) -> None:
+    with pytest.raises(InvalidInput, match=f"every_seconds: is {0 if seconds == 0 else 'a '}"):
+        experiment.start_logging(system_metrics=seconds)  # type: ignore[arg-type]  # what the test is about
+    assert list(journal_folders(tmp_path / "home")) == []
+
+
 def test_without_psutil_it_is_said_what_to_install(experiment: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
     found = importlib.util.find_spec
     monkeypatch.setattr("runherald.producers.machine.tracking.find_spec", lambda name: None if name == "psutil" else found(name))
+    with pytest.raises(InvalidInput, match=r"install runherald\[system\]"):
+        experiment.start_logging(system_metrics=True)
     run = experiment.start_logging()
     with pytest.raises(InvalidInput, match=r"install runherald\[system\]"):
         run.track_system()
