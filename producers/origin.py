@@ -55,7 +55,8 @@ def check_lease(seconds: object) -> float:
         InvalidInput: it is no number above 0 and at most 7 days.
     """
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds <= MAX_LEASE_SECONDS:
-        raise InvalidInput(f"lease_seconds: is to be a number above 0 and at most {MAX_LEASE_SECONDS} (7 days)")
+        given = seconds if isinstance(seconds, (int, float)) else f"a {type(seconds).__name__}"
+        raise InvalidInput(f"lease_seconds: is {given}; pass a number of seconds above 0 and at most {MAX_LEASE_SECONDS} (7 days)")
     return float(seconds)
 
 

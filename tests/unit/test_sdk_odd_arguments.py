@@ -197,3 +197,9 @@ def test_a_script_and_user_of_any_name_begin_runs(home: Path, experiment: Experi
     header = changes(home, experiment.start_logging())[0].header
     assert header is not None
     assert (header.script_name, header.user) == ("tr?in .py", "us?er ")
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(0, "0"), (-1.5, "-1.5"), (10**9, "1000000000"), (True, "True"), ("60", "a str")])
+def test_a_lease_that_cannot_be_is_named_with_what_to_pass(run: Run, seconds: object, said: str) -> None:
+    with pytest.raises(InvalidInput, match=rf"lease_seconds: is {said}; pass a number of seconds above 0 and at most 604800"):
+        run.experiment.start_logging(lease_seconds=seconds)  # type: ignore[arg-type]  # what the test is about
