@@ -126,6 +126,11 @@ class Workspace:
         return self._resource_group
 
     @property
+    def location(self) -> str:
+        """Always `local`: scripts print it beside the name."""
+        return "local"
+
+    @property
     def lease_seconds(self) -> float:
         """The lease of runs that say none (ours)."""
         return self._lease_seconds
@@ -204,7 +209,8 @@ def _find_config(path: Path | None) -> Path | None:
         for file in _config_files(folder):
             return file
     if path is not None:
-        raise InvalidInput(f"{path}: has no config.json, nor has a folder above; write one, or call Workspace(name=…)")
+        what = "has no config.json, nor has a folder above" if path.is_dir() else "there is no such file or folder"
+        raise InvalidInput(f"{path}: {what}; write it as Azure's config.json, or call Workspace(name=…)")
     return None
 
 

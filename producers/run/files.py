@@ -94,7 +94,8 @@ class RunFiles(RunIdentity):
         return list(with_older({row.path: row for row in self._outputs()}))
 
     def download_file(self, name: str, output_file_path: str | os.PathLike[str] | None = None) -> None:
-        """Copy a file of the run to a path, to a folder, or under its own last name to the working folder.
+        """Copy a file of the run to a path, to a folder (one that is there, or a path that ends with `/`), or to the working folder, under
+        the file's own last name.
 
         Raises:
             NotFound: the run has no such file, or it lies where this machine cannot read.
@@ -108,7 +109,8 @@ class RunFiles(RunIdentity):
         for row in rows:
             if row.path == now:
                 target = Path(output_file_path) if output_file_path is not None else Path()
-                self._fetch(row, target / Path(name).name if target.is_dir() else target)
+                is_folder = target.is_dir() or os.fspath(output_file_path or "").endswith(("/", os.sep))
+                self._fetch(row, target / Path(name).name if is_folder else target)
                 return
         raise NotFound(f"run {self._id}: has no file {name!r}; get_file_names says which there are")
 

@@ -38,9 +38,7 @@ class RunReading(RunIdentity):
 
     def get_details(self) -> dict[str, Any]:
         """Return what the server knows of the run, in azureml-core's fields; `logFiles` says where the run's lines are read."""
-        lines = self._session.reader().logs(self._id, tail=_NAMED_LINES)
-        address = f"{self._session.client.url}/api/v1/runs/{self._id}/logs"
-        return {**details_of(self._fresh()), "logFiles": with_older({line.file: address for line in lines})}
+        return {**details_of(self._fresh()), "logFiles": self._log_addresses()}
 
     def get_details_with_logs(self) -> dict[str, Any]:
         """Return the details with the text of the logs in them: of the last 100,000 lines."""
@@ -106,7 +104,12 @@ class RunReading(RunIdentity):
                 sleep=time.sleep,
             )
         self._view = view
-        return details_of(view)
+        return {**details_of(view), "logFiles": self._log_addresses()}
+
+    def _log_addresses(self) -> dict[str, str]:
+        lines = self._session.reader().logs(self._id, tail=_NAMED_LINES)
+        address = f"{self._session.client.url}/api/v1/runs/{self._id}/logs"
+        return with_older({line.file: address for line in lines})
 
     def _texts(self) -> dict[str, str]:
         texts: dict[str, list[str]] = {}

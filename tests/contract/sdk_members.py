@@ -111,6 +111,7 @@ property experiments
 static from_config(path=None, auth=None)
 static get(name, auth=None, subscription_id=None, resource_group=None, location=None, cloud='AzureCloud', id=None)
 get_run(run_id)
+property location
 property name
 property resource_group
 property subscription_id

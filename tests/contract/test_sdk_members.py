@@ -269,7 +269,10 @@ BEHAVIOUR: dict[str, Callable[[World], bool]] = {
     "Run.create_children": lambda w: len(w.fresh().create_children(tag_key="k", tag_values=[1, 2])) == 2,
     "Run.description": described,
     "Run.display_name": described,
-    "Run.download_file": lambda w: downloaded(w, lambda run, to: run.download_file("a/b.txt", to), "b.txt") == "content",
+    "Run.download_file": lambda w: (
+        downloaded(w, lambda run, to: run.download_file("a/b.txt", to), "b.txt") == "content"
+        and downloaded(w, lambda run, to: run.download_file("a/b.txt", f"{to}/new/"), "new/b.txt") == "content"
+    ),
     "Run.download_files": lambda w: downloaded(w, lambda run, to: run.download_files("a", to), "a/b.txt") == "content",
     "Run.experiment": lambda w: w.run.experiment.name == "members",
     "Run.fail": lambda w: ended(w.fresh(), lambda run: run.fail("no luck")) == "Failed",

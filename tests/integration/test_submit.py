@@ -70,7 +70,9 @@ def test_a_script_runs_on_a_copy_of_its_code_and_what_it_leaves_is_kept(
 ) -> None:
     run = experiment.submit(ScriptRunConfig(code, "train.py", ["--lr", 0.1]), tags={"series": "a"})
     code.joinpath("train.py").write_text("raise SystemExit(9)")  # what runs is the copy
-    assert run.wait_for_completion(show_output=True, wait_post_processing=True)["status"] == "Completed"
+    waited = run.wait_for_completion(show_output=True, wait_post_processing=True)
+    assert waited["status"] == "Completed"
+    assert waited["logFiles"].keys() == {"user_logs/std_log.txt", "azureml-logs/70_driver_log.txt"}
     assert "arguments --lr 0.1" in capsys.readouterr().out
     assert run.get_metrics() == {"loss": 0.5}
     assert set(run.get_file_names()) >= {"outputs/model.txt", "user_logs/std_log.txt", f"snapshot/{run.get_snapshot_id()}.zip"}

@@ -417,13 +417,16 @@ def test_azures_config_file_names_the_workspace(home: Path, tmp_path: Path, monk
     config.write_text(json.dumps({"subscription_id": "s", "resource_group": "g", "workspace_name": "team"}))
     monkeypatch.chdir(folder)
     workspace = Workspace.from_config()
-    assert (workspace.name, workspace.subscription_id, workspace.resource_group) == ("team", "s", "g")
+    assert (workspace.name, workspace.subscription_id, workspace.resource_group, workspace.location) == ("team", "s", "g", "local")
     assert Workspace.from_config(config).name == Workspace.from_config(str(folder)).name == "team"
     config.write_text("{}")
     with pytest.raises(InvalidInput, match=r"config.json: workspace_name"):
         Workspace.from_config()
-    with pytest.raises(InvalidInput, match=r"config\.json"):
-        Workspace.from_config(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InvalidInput, match=r"empty: has no config\.json"):
+        Workspace.from_config(tmp_path / "empty")
+    with pytest.raises(InvalidInput, match=r"nowhere\.json: there is no such file or folder; .*config\.json"):
+        Workspace.from_config(tmp_path / "nowhere.json")
 
 
 def test_the_portal_url_is_that_of_the_runs_page(run: Run, experiment: Experiment) -> None:
