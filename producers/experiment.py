@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from runherald.api import RunView
 from runherald.clock import system_clock
-from runherald.errors import InvalidEvent, InvalidInput
+from runherald.errors import InvalidEvent, InvalidInput, RunheraldError
 from runherald.identifiers import new_run_id
 from runherald.producers import arguments
 from runherald.producers.allowed import allowed
@@ -196,7 +196,7 @@ class Experiment:
 
         Raises:
             InvalidInput: configuration, target or a tag cannot be taken; then there is no run.
-            RunFailed: its runner could not be started; or, with `show_output`, the run failed.
+            RunFailed: it could not be handed to a runner; or, with `show_output`, the run failed.
         """
         return submitted(self, config, tags=tags, options=kwargs)
 
@@ -229,7 +229,7 @@ class Experiment:
         Raises:
             InvalidInput: a name, id or tag cannot be taken, an argument is unknown, a folder cannot be taken, or the machine cannot be
                 sampled so; no run is begun.
-            OSError: the snapshot cannot be kept; the run that was begun is Failed.
+            OSError, or InvalidInput of a file: the snapshot cannot be kept; the run that was begun is Failed.
             NotFound: there is no such run, and `resume` is `must`.
             Unreachable: `resume` is `must`, and nobody knows whether there is one.
         """
@@ -251,7 +251,7 @@ class Experiment:
         if code is not None:
             try:
                 run.keep_snapshot(*code)
-            except OSError as error:
+            except (RunheraldError, OSError) as error:
                 run.fail(error)
                 raise
         return self._accompanied(run, sample_seconds, provenance=self._workspace.provenance if provenance is None else provenance)

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from runherald.errors import InvalidInput, RunFailed
+from runherald.errors import InvalidInput, RunFailed, RunheraldError
 from runherald.identifiers import new_run_id
 from runherald.limits import DEFAULT_LIMITS
 from runherald.producers import arguments
@@ -64,8 +64,8 @@ def submit(experiment: Experiment, config: object, *, tags: Mapping[str, object]
 
     Raises:
         InvalidInput: the configuration or a tag cannot be taken, or there is no such target; then there is no run.
-        RunFailed: no runner could be started; the run says so as well.
-        OSError: the job's folder cannot be written.
+        RunFailed: its code could not be kept, or no runner started; the run says so as well.
+        OSError: the job's folder cannot be written; then there is no run.
     """
     if not isinstance(config, ScriptRunConfig):
         raise InvalidInput(f"submit: config is a {type(config).__name__}; pass a ScriptRunConfig")
@@ -104,20 +104,26 @@ def submit(experiment: Experiment, config: object, *, tags: Mapping[str, object]
     script = line_of(config.script_name, DEFAULT_LIMITS.path)
     origin = submitted_provenance(Path(config.source_directory), program, variables) if workspace.provenance else {}
     run.create(replace(header, run_type=ScriptRun.RUN_TYPE, compute_target=run_config.target, script_name=script, properties=origin))
-    run.keep_snapshot(snapshot_id, code)
-    run.flush(SEND_SECONDS)
-    target = target_folder(workspace.session.destination.home, run_config.target)
-    place = stand_in_queue(target, run.id, now_ns=time.time_ns())
-    queued = Queued(target=str(target), slots=slots, place=str(place))
-    folder.joinpath(QUEUE_FILE).write_bytes(msgspec.json.encode(queued))
     try:
-        _start_runner(workspace, folder)
-    except OSError as error:
-        place.unlink(missing_ok=True)
-        message = f"The run's runner could not be started: {error.strerror or error}."
+        run.keep_snapshot(snapshot_id, code)
+        run.flush(SEND_SECONDS)
+        _hand_over(workspace, folder, run.id, target_folder(workspace.session.destination.home, run_config.target), slots)
+    except (RunheraldError, OSError) as error:  # nobody has the run yet: it would stay queued for ever
+        message = f"The run could not be handed to a runner: {getattr(error, 'strerror', None) or error}."
         run._writer.end(Status.FAILED, timeout_seconds=END_SECONDS, cause=Cause.UNKNOWN, message=message)
         raise RunFailed(f"{what}: {message}") from None
     return run
+
+
+def _hand_over(workspace: Workspace, folder: Path, run_id: str, target: Path, slots: int) -> None:
+    place = stand_in_queue(target, run_id, now_ns=time.time_ns())
+    try:
+        queued = Queued(target=str(target), slots=slots, place=str(place))
+        folder.joinpath(QUEUE_FILE).write_bytes(msgspec.json.encode(queued))
+        _start_runner(workspace, folder)
+    except OSError:
+        place.unlink(missing_ok=True)
+        raise
 
 
 def _start_runner(workspace: Workspace, folder: Path) -> None:
