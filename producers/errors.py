@@ -5,8 +5,7 @@ InvalidInput
 └── Unsupported         azureml-core has it and it has no meaning here; says what to use instead
 RunheraldError
 ├── NoSubmittedRun      Run.get_context outside a submitted script, where offline runs are not allowed
-├── Unauthorized        the server refuses the token (HTTP 401, 403)
-└── JournalHeld         a journal's owner is alive: nobody else may send it
+└── Unauthorized        the server refuses the token (HTTP 401, 403)
 """
 
 from __future__ import annotations
@@ -34,7 +33,3 @@ class Unauthorized(RunheraldError):
     """The server refuses the token, or wants one."""
 
     exit_status = 2
-
-
-class JournalHeld(RunheraldError):
-    """The journal belongs to a process that is alive."""
