@@ -1,7 +1,7 @@
 """Reading history: every page and API call comes through here, and how each table is de-duplicated is known here alone.
 
-`run_state`, `transitions_log`, `notice_log` and `log_lines` are read with FINAL: narrow rows, or a narrow range of keys. Lists of runs and
-points are not: see `runherald.sinks.run_list` and `runherald.sinks.metric_queries`.
+`run_state`, `transitions_log`, `notice_log`, `run_outputs` and `log_lines` are read with FINAL: narrow rows, or a narrow range of keys.
+Lists of runs and points are not: see `runherald.sinks.run_list` and `runherald.sinks.metric_queries`.
 """
 
 from __future__ import annotations
@@ -39,6 +39,14 @@ class Change(Struct, frozen=True):
     version: int
     parent_run_id: str
     root_run_id: str
+
+
+class RunFile(Struct, frozen=True):
+    """A file that a run has kept: its name, its size in bytes, and where it lies."""
+
+    path: str
+    size: int
+    uri: str
 
 
 class Activity(Struct, frozen=True):
@@ -142,6 +150,15 @@ class HistoryReader:
             LogLineView(file=file, number=number, time=time, text=text, stream=stream)
             for file, number, time, text, stream in reversed(rows)
         ]
+
+    def files(self, run_id: str, limit: int) -> tuple[list[RunFile], int]:
+        """Return the files of a run in order of their names, at most `limit`, and how many there are."""
+        rows = self._select(
+            "SELECT path, size, uri, count() OVER () FROM run_outputs FINAL WHERE run_id = {run:String} ORDER BY path LIMIT {rows:UInt32}",
+            run=run_id,
+            rows=limit,
+        )
+        return [RunFile(path, size, uri) for path, size, uri, _ in rows], rows[0][3] if rows else 0
 
     def notices(self, run_id: str = "", *, limit: int = MAX_NOTICES) -> list[NoticeView]:
         """Return the notices about a run, or all, newest first."""

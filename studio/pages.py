@@ -39,6 +39,7 @@ CHART_CHILDREN = 12
 LOG_TAIL = 60
 PAGE_CELLS = 10_000
 PAGE_CHILDREN = 200
+PAGE_FILES = 200
 PAGE_METRICS = 500
 EXAMPLES = (
     "SELECT experiment, status, count() AS runs FROM runs GROUP BY experiment, status ORDER BY runs DESC",
@@ -165,6 +166,7 @@ class Pages:
     def _run(self, run: RunView) -> Response:
         curves = self._reader.curves([run.run_id])
         children, all_children = self._children(run, PAGE_CHILDREN)
+        files, all_files = self._reader.files(run.run_id, PAGE_FILES)
         transitions = self._reader.transitions(run.run_id)
         status = next((status for status in Status if status == run.status), None)
         return self._page(
@@ -177,6 +179,8 @@ class Pages:
             all_curves=len(curves),
             children=children,
             all_children=all_children,
+            files=files,
+            all_files=all_files,
             notices=self._reader.notices(run.run_id, limit=100),
             lines=self._reader.logs(run.run_id, tail=LOG_TAIL),
             may_cancel=status is not None and may_follow(status, Status.CANCEL_REQUESTED),
@@ -224,6 +228,7 @@ def _environment() -> Environment:
         moment=words.moment,
         iso=words.iso,
         number=words.number,
+        bytes=words.size_in_bytes,
         first_line=words.first_line,
         run_name=words.run_name,
         short_id=words.short_id,

@@ -60,6 +60,16 @@ def number(value: float | None) -> str:
     return f"{value:.6g}"
 
 
+def size_in_bytes(size: int) -> str:
+    """Return a file's size in decimal units, to three digits: `512 B`, `24.4 kB`, `3.2 GB`."""
+    amount = float(size)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 999.5:
+            return f"{amount:.3g} {unit}"
+        amount /= 1000
+    return f"{amount:,.3g} TB" if amount < 999.5 else f"{amount:,.0f} TB"
+
+
 def first_line(text: str, length: int = 160) -> str:
     """Return the first line of a text, shortened."""
     line = text.strip().partition("\n")[0]

@@ -13,6 +13,7 @@ from runherald.events import (
     AmlRunEvent,
     AmlRunLogEvent,
     AmlRunMetricEvent,
+    AmlRunOutputEvent,
     DebugInfo,
     ErrorEnvelope,
     Event,
@@ -23,7 +24,7 @@ from runherald.events import (
 )
 from runherald.records import TopicPartition
 from runherald.sinks.connection import HistoryDatabase
-from runherald.sinks.queries import HistoryReader, RunFilter
+from runherald.sinks.queries import HistoryReader, RunFile, RunFilter
 from runherald.status import Cause, Status
 from tests.history_feed import NOW, HistoryFeed, Teller
 
@@ -294,6 +295,15 @@ def test_the_last_lines_of_a_log(feed: HistoryFeed, reader: HistoryReader) -> No
     feed.add(run.event(AmlRunLogEvent(lines=tuple(LogLine(number=n, time=10 + n // 2, text=f"line {n}") for n in range(12)))))
     assert [line.text for line in reader.logs("r1", tail=3)] == ["line 9", "line 10", "line 11"]
     assert len(reader.logs("r1")) == 12
+
+
+def test_the_files_of_a_run_each_once_by_name_and_how_many_there_are(feed: HistoryFeed, reader: HistoryReader) -> None:
+    run = Teller("r1")
+    told = [run.event(AmlRunOutputEvent(path=f"outputs/{n}.txt", size=n, uri=f"file:///srv/{n}.txt")) for n in (2, 0, 1)]
+    feed.add(*told, Teller("r2").event(AmlRunOutputEvent(path="other", size=1)))
+    feed.add(told[0])
+    assert reader.files("r1", 2) == ([RunFile(f"outputs/{n}.txt", n, f"file:///srv/{n}.txt") for n in (0, 1)], 3)
+    assert reader.files("nobody", 2) == ([], 0)
 
 
 def test_counts_experiments_and_runs_to_cancel(feed: HistoryFeed, reader: HistoryReader) -> None:

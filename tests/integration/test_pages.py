@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from playwright.sync_api import Error as BrowserError
 
 from runherald.clock import system_clock
-from runherald.events import Actor, AmlRunLogEvent, DebugInfo, ErrorEnvelope, Event, Evidence, LogLine, RootError
+from runherald.events import Actor, AmlRunLogEvent, AmlRunOutputEvent, DebugInfo, ErrorEnvelope, Event, Evidence, LogLine, RootError
 from runherald.records import Outgoing
 from runherald.sinks.connection import HistoryDatabase
 from runherald.status import Cause, Status
@@ -51,6 +51,7 @@ def failed_run(user: str = "ada") -> list[Event]:
         run.status(Status.RUNNING),
         run.points("loss", [3.0, 2.0, 1.0]),
         run.event(AmlRunLogEvent(lines=(LogLine(number=0, time=1, text="epoch 1 & more"),))),
+        run.event(AmlRunOutputEvent(path="outputs/<b>model</b>.pt", size=24_404, uri="file:///srv/runs/r1/model.pt")),
         run.status(Status.FAILED, time=system_clock(), cause=Cause.CODE_ERROR, error=error, evidence=Evidence(exit_code=1, host="gpu-07")),
     ]
 
@@ -72,6 +73,9 @@ def test_the_page_of_a_run_tells_all_of_it_and_runs_none_of_it(server: StudioSer
         "team",
         "lr",
         "Not started",
+        "outputs/&lt;b&gt;model&lt;/b&gt;.pt",
+        "24.4 kB",
+        "file:///srv/runs/r1/model.pt",
     ):
         assert text in page, text
     assert "<b>name" not in page

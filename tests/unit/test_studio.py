@@ -98,6 +98,22 @@ def test_durations_are_said_as_people_do(seconds: float | None, text: str) -> No
     assert short_duration(seconds) == text
 
 
+@pytest.mark.parametrize(
+    ("size", "said"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1_000, "1 kB"),
+        (24_404, "24.4 kB"),
+        (999_600, "1 MB"),
+        (3_210_000_000, "3.21 GB"),
+        (10**16, "10,000 TB"),
+    ],
+)
+def test_sizes_are_said_as_people_say_them(size: int, said: str) -> None:
+    assert words.size_in_bytes(size) == said
+
+
 def test_every_status_and_cause_has_words_and_a_look() -> None:
     assert set(status_words.KINDS) == set(Status)
     for cause in Cause:
