@@ -7,12 +7,11 @@ import sys
 from typing import TYPE_CHECKING
 
 from runherald.cli.grid import Grid, Head
-from runherald.cli.options import add_config
+from runherald.cli.options import add_config, workspace_of
 from runherald.cli.output import add_output, print_answer
 
 if TYPE_CHECKING:
     from runherald.cli.options import Commands
-    from runherald.producers.workspace import Workspace
 
 
 def register(commands: Commands) -> None:
@@ -45,7 +44,7 @@ def list_targets(args: argparse.Namespace) -> int:
     """Print the targets."""
     from runherald.producers.jobs.slots import load_of
 
-    targets = _workspace(args).compute_targets.values()
+    targets = workspace_of(args).compute_targets.values()
     rows = []
     for target in targets:
         running, waiting = load_of(target.folder)
@@ -62,7 +61,7 @@ def create_target(args: argparse.Namespace) -> int:
     Raises:
         InvalidInput: name or number cannot be taken, or the settings have the target.
     """
-    target = _workspace(args).compute_targets.create(args.name, slots=args.slots)
+    target = workspace_of(args).compute_targets.create(args.name, slots=args.slots)
     sys.stdout.write(f"made {target.name} with {target.slots} slot{'' if target.slots == 1 else 's'}\n")
     return 0
 
@@ -73,16 +72,6 @@ def delete_target(args: argparse.Namespace) -> int:
     Raises:
         InvalidInput: there is none of that name, it is `local`, or the settings have it.
     """
-    _workspace(args).compute_targets.delete(args.name)
+    workspace_of(args).compute_targets.delete(args.name)
     sys.stdout.write(f"deleted {args.name}\n")
     return 0
-
-
-def _workspace(args: argparse.Namespace) -> Workspace:
-    import os
-
-    from runherald.producers.workspace import Workspace
-
-    if (config := getattr(args, "config", None)) is not None:
-        os.environ["RUNHERALD_CONFIG"] = str(config)  # the settings of targets
-    return Workspace()

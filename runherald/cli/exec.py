@@ -9,14 +9,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runherald.cli.options import add_server, parse_tags
-from runherald.durations import parse_duration
+from runherald.cli.options import add_server, parse_seconds, parse_tags, workspace_of
 from runherald.errors import InvalidInput
 
 if TYPE_CHECKING:
     from runherald.cli.options import Commands
     from runherald.producers.run.run import Run
-    from runherald.producers.workspace import Workspace
 
 _EXPERIMENT_VARIABLE = "RUNHERALD_EXPERIMENT"
 _GRACE = "30"
@@ -62,7 +60,7 @@ def execute_command(args: argparse.Namespace) -> int:
     name = args.experiment or os.environ.get(_EXPERIMENT_VARIABLE, "")
     if not name:
         raise InvalidInput(f"exec: say what the run is of: -e EXPERIMENT, or {_EXPERIMENT_VARIABLE}")
-    max_seconds, grace_seconds = _seconds("--max-seconds", args.max_seconds), _seconds("--grace", args.grace)
+    max_seconds, grace_seconds = parse_seconds("--max-seconds", args.max_seconds), parse_seconds("--grace", args.grace)
     folder = (args.folder or Path()).absolute()
     if not folder.is_dir():
         raise InvalidInput(f"--folder: {folder}: there is no such folder")
@@ -74,7 +72,7 @@ def execute_command(args: argparse.Namespace) -> int:
     from runherald.producers.jobs.preparation import prepare_run
 
     told = _tell_on_stderr()
-    workspace = _workspace(args)
+    workspace = workspace_of(args, args.workspace)
     experiment = Experiment(workspace, name)
     run = prepare_run(experiment, command, run_id=args.run_id, display_name=args.name, description=args.description, tags=tags)
     if workspace.provenance:
@@ -103,21 +101,6 @@ def _command(words: list[str]) -> tuple[str, ...]:
     if not command or not command[0]:
         raise InvalidInput("exec: say what is to be run: runherald exec -e EXPERIMENT -- PROGRAM [ARGUMENT …]")
     return command
-
-
-def _seconds(option: str, text: str) -> float:
-    length = parse_duration(f"{text}s" if text.replace(".", "", 1).isdigit() else text)
-    if length is None:
-        raise InvalidInput(f"{option}: is no time; write seconds, or a time such as 90s, 15m, 1h30m")
-    return length.total_seconds()
-
-
-def _workspace(args: argparse.Namespace) -> Workspace:
-    from runherald.producers.workspace import Workspace
-
-    if (config := getattr(args, "config", None)) is not None:
-        os.environ["RUNHERALD_CONFIG"] = str(config)  # the program's, too
-    return Workspace(name=args.workspace, url=getattr(args, "url", None), token=getattr(args, "token", None))
 
 
 def _tell_on_stderr() -> logging.Handler:

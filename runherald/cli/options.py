@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runherald.durations import parse_duration
 from runherald.errors import InvalidInput
 
 if TYPE_CHECKING:
     from runherald.producers.server.client import ApiClient
+    from runherald.producers.workspace import Workspace
     from runherald.settings import Settings
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -53,6 +56,15 @@ def client_of(args: argparse.Namespace) -> Iterator[ApiClient]:
         client.close()
 
 
+def workspace_of(args: argparse.Namespace, name: str | None = None) -> Workspace:
+    """Return the workspace that the command line says. What it names as settings file holds for the processes that are started, too."""
+    from runherald.producers.workspace import Workspace
+
+    if (config := getattr(args, "config", None)) is not None:
+        os.environ["RUNHERALD_CONFIG"] = str(config)
+    return Workspace(name=name, url=getattr(args, "url", None), token=getattr(args, "token", None))
+
+
 def parse_tags(given: list[str]) -> dict[str, str | None]:
     """Return the tags that were given as `KEY=VALUE`, or `KEY` for a flag.
 
@@ -66,3 +78,15 @@ def parse_tags(given: list[str]) -> dict[str, str | None]:
             raise InvalidInput("--tag: has no key; write --tag KEY=VALUE, or --tag KEY for a flag")
         tags[key] = value if equals else None
     return tags
+
+
+def parse_seconds(option: str, text: str) -> float:
+    """Return a length of time in seconds that was given as such, or as `1h30m`.
+
+    Raises:
+        InvalidInput: it is no time.
+    """
+    length = parse_duration(f"{text}s" if text.replace(".", "", 1).isdigit() else text)
+    if length is None:
+        raise InvalidInput(f"{option}: is no time; write seconds, or a time such as 90s, 15m, 1h30m")
+    return length.total_seconds()

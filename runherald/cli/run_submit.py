@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runherald.cli.options import add_server, parse_tags
+from runherald.cli.options import add_server, parse_seconds, parse_tags, workspace_of
 from runherald.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ def register(commands: Commands) -> None:
     parser.add_argument("--source-directory", type=Path, default=None, metavar="DIR", help="the code; --path if not said")
     parser.add_argument("--target", "--ct", default=None, metavar="NAME", help="compute target; local if neither this nor -c says one")
     parser.add_argument("--tag", action="append", default=[], metavar="K[=V]", help="a tag of the run; may be given several times")
-    parser.add_argument("--max-seconds", type=float, default=None, metavar="N", help="cancel it after so long")
+    parser.add_argument("--max-seconds", default=None, metavar="TIME", help="cancel it after so long: seconds, or such as 1h30m")
     parser.add_argument("--async", action="store_true", dest="detached", help="return once it is queued")
     parser.add_argument("script", nargs="?", default=None, metavar="SCRIPT", help="a file of the code; what -c says if not said")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARGUMENT", help="of the script")
@@ -48,26 +47,21 @@ def submit_script(args: argparse.Namespace) -> int:
     from runherald.producers.experiment import Experiment
     from runherald.producers.jobs.run_configuration import RunConfiguration
     from runherald.producers.jobs.script_run_config import ScriptRunConfig
-    from runherald.producers.workspace import Workspace
 
     if args.script is None and args.run_configuration_name is None:
         raise InvalidInput("submit-script: say what is to be run: a script, or -c NAME of a run configuration")
-    if (config := getattr(args, "config", None)) is not None:
-        os.environ["RUNHERALD_CONFIG"] = str(config)  # the runner's, too
     run_config = None if args.run_configuration_name is None else RunConfiguration.load(args.path, args.run_configuration_name)
-    if run_config is not None and args.max_seconds is not None:
-        run_config.max_run_duration_seconds = args.max_seconds
-    limit = {} if args.max_seconds is None else {"max_run_duration_seconds": args.max_seconds}
+    max_seconds = None if args.max_seconds is None else parse_seconds("--max-seconds", args.max_seconds)
     what = ScriptRunConfig(
         args.source_directory or args.path,
         script=args.script,
         arguments=args.arguments or None,
         run_config=run_config,
         compute_target=args.target,
-        **limit,
     )
-    workspace = Workspace(url=getattr(args, "url", None), token=getattr(args, "token", None))
-    run = Experiment(workspace, args.experiment_name).submit(what, tags=parse_tags(args.tag))
+    if max_seconds is not None:
+        what.run_config.max_run_duration_seconds = max_seconds
+    run = Experiment(workspace_of(args), args.experiment_name).submit(what, tags=parse_tags(args.tag))
     sys.stdout.write(f"{run.id}\n")
     sys.stderr.write(f"queued on {what.run_config.target}: {run.get_portal_url()}\n")
     sys.stdout.flush()
