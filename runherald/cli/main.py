@@ -45,6 +45,7 @@ Handler = Callable[[argparse.Namespace], int]
 
 def entry() -> None:
     """Run the command line and end the process with its exit status."""
+    _open_standard_streams()
     sys.exit(main())
 
 
@@ -77,6 +78,17 @@ def build_parser() -> argparse.ArgumentParser:
     for command in COMMANDS:
         command.register(commands)
     return parser
+
+
+def _open_standard_streams() -> None:
+    """Open what the caller closed (`>&-`): the next file would get its number, and what a program prints would go into that."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # it gets the lowest number that is free: this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "r+", encoding="utf-8"))  # noqa: SIM115  # it is the process's, to its end
 
 
 class _Version(argparse.Action):

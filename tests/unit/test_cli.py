@@ -502,6 +502,17 @@ def test_a_reader_that_goes_away_is_no_fault(api: CannedApi) -> None:
         assert process.wait(timeout=30) == 0
 
 
+@pytest.mark.skipif(os.name != "posix", reason="a shell of POSIX closes them")
+def test_a_caller_who_closed_the_standard_streams_gets_an_answer_and_no_traceback(api: CannedApi, tmp_path: Path) -> None:
+    api.answer("/runs", RunPage(runs=[FAILED]))
+    answer = tmp_path / "answer"
+    command = f"'{sys.executable}' -m runherald run list --url {api.url} -o json"
+    assert subprocess.run(["sh", "-c", f"{command} 0<&- 2>&- >'{answer}'"], check=False, timeout=30).returncode == 0
+    assert b"digits_1" in answer.read_bytes()
+    found = subprocess.run(["sh", "-c", f"{command} 0<&- >&-"], check=False, capture_output=True, timeout=30)
+    assert (found.returncode, found.stderr) == (0, b"")
+
+
 def test_ctrl_c_ends_a_watch_quietly(api: CannedApi) -> None:
     api.answer("/runs/digits_1", RUNNING)
     api.answer("/runs/digits_1/transitions", [transition(RUNNING, "Running", 2)])
