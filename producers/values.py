@@ -24,12 +24,12 @@ Nonfinite = Literal["NaN", "Infinity", "-Infinity"]
 def scalar(value: object) -> float | str | None:
     """Return a value as a number or text; None if it is neither. Booleans are 1 and 0, arrays and tensors of one element are that one."""
     if isinstance(value, str):
-        return str(value)
+        return str.__str__(str(value))  # of a class of its own, `str` may give that class again, which the encoder does not take
     if isinstance(value, (float, int)):
         return _number(value)
     single = _single(value)  # once: what holds another of its own kind would have no end
     if isinstance(single, str):
-        return str(single)
+        return str.__str__(str(single))
     return _number(single) if hasattr(type(single), "__float__") else None
 
 

@@ -31,6 +31,21 @@ class Tensor:
         return float(self.item())
 
 
+class OwnText(str):
+    """What `str` leaves as it is."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return self
+
+
+@pytest.mark.parametrize("value", [OwnText("t"), np.array(OwnText("t"), dtype=object)])
+def test_a_text_of_a_class_of_its_own_is_a_plain_one(value: object) -> None:
+    found = values.scalar(value)
+    assert (found, type(found)) == ("t", str)
+
+
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
