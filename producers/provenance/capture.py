@@ -43,7 +43,10 @@ def capture(writer: RunWriter, folder: str | os.PathLike[str] | None = None) -> 
 def script_folder() -> Path:
     """Return the folder of the script or notebook that this process runs; the working folder where it runs none."""
     script = script_path()
-    return script.absolute().parent if script and script.is_file() else Path().absolute()
+    try:
+        return script.absolute().parent if script and script.is_file() else Path().absolute()
+    except FileNotFoundError:  # somebody removed the working folder
+        return Path()
 
 
 def started() -> dict[str, str]:

@@ -6,6 +6,7 @@ import os
 import shutil
 import stat
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -181,6 +182,18 @@ def test_a_run_that_begins_records_where_it_comes_from(
     child.complete()
     silent.complete()
     assert properties(tmp_path / "home", silent.id) == properties(tmp_path / "home", child.id) == {}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the working folder can be removed there")
+def test_a_run_begins_in_a_folder_that_is_gone(tmp_path: Path, experiment: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    monkeypatch.setattr("sys.argv", ["-c"])
+    gone.rmdir()
+    run = experiment.start_logging(provenance=True)
+    run.complete()
+    assert properties(tmp_path / "home", run.id)["runherald.command"]
 
 
 def test_a_run_begins_at_once_and_ends_soon_whatever_git_takes(
