@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
 
+from runherald.errors import InvalidInput
 from runherald.producers.files.names import place_below
 from runherald.producers.files.store import StoredFile, copied, taken
 
@@ -26,7 +27,13 @@ class FolderStore:
         place = self.place(run_id, name)
         if place.exists():
             raise taken(run_id, name)
-        place.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):
+            own = self.root / run_id
+            if not any(parent.is_file() for parent in place.parents if own in parent.parents):
+                raise  # it is the place of all files that is none
+            raise InvalidInput(f"run {run_id}: file {name!r}: would lie below a file of the run; take another name") from None
         passing = place.with_name(f".{uuid4().hex}.part")
         try:
             with passing.open("xb") as file:

@@ -27,7 +27,7 @@ def snapshot(what: str, path: Path) -> tuple[str, bytes]:
     """Return the id and the ZIP of a file or folder; `what` begins each error.
 
     Raises:
-        InvalidInput: there is no such path, or it is too much.
+        InvalidInput: there is no such path, it is too much, or a file has a name that no ZIP can have.
         Unsupported: the folder has a file of patterns, and nothing here can read these.
         OSError: a file cannot be read.
     """
@@ -37,6 +37,9 @@ def snapshot(what: str, path: Path) -> tuple[str, bytes]:
         files = _kept(what, path)
     else:
         raise InvalidInput(f"{what}: {path}: is neither a file nor a folder")
+    for name in files:
+        if not _is_text(name):
+            raise InvalidInput(f"{what}: {path}: the name of {name!r} is no UTF-8; rename it, or leave it out in {path / IGNORE_FILES[0]}")
     size = sum(file.stat().st_size for file in files.values())
     if len(files) > MAX_FILES or size > MAX_BYTES:
         raise InvalidInput(
@@ -49,6 +52,14 @@ def snapshot(what: str, path: Path) -> tuple[str, bytes]:
             archive.writestr(zipfile.ZipInfo(name, _EARLIEST), file.read_bytes(), zipfile.ZIP_DEFLATED)
     packed = content.getvalue()
     return str(uuid5(NAMESPACE, sha256(packed).hexdigest())), packed
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _kept(what: str, folder: Path) -> dict[str, Path]:

@@ -167,6 +167,8 @@ def upload(name: Any, source: Any = None, **named: Any) -> Callable[[Run], objec
         (upload("a", 5), "file 'a': is a int; pass a path or a binary stream"),
         (upload("a", io.StringIO("text")), "file 'a': is a stream of texts; open it in binary mode"),
         (upload("there"), "file 'there': is there already"),
+        (upload("there/below"), "file 'there/below': would lie below a file of the run"),
+        (upload("there/far/below"), "file 'there/far/below': would lie below a file of the run"),
         (upload("a", datastore_name="d"), "there are no datastores"),
         (lambda run: run.upload_files(["a"], []), "as many paths"),
         (lambda run: run.upload_files(["a", "b"], ["there.txt", "nowhere"]), "nowhere: is no file"),
@@ -280,6 +282,16 @@ def test_a_snapshot_leaves_out_what_the_folder_says(tmp_path: Path) -> None:
     assert names() == [".gitignore", "a", "sub/b", "sub/c"]
     (folder / ".amlignore").write_text("# not that one\ndata/*\n!data/small\n**/c\n.*ignore\n")
     assert names() == ["a", "data/small", "sub/b"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are bytes there")
+def test_a_snapshot_names_the_file_whose_name_is_no_text(tmp_path: Path) -> None:
+    code(tmp_path, a="1", ignored__b="2")
+    (Path(os.fsdecode(os.fsencode(tmp_path) + b"/ignored/\xff"))).touch()
+    with pytest.raises(InvalidInput, match=r"run r: .*: the name of 'ignored/\\udcff' is no UTF-8; rename it, or leave it out in"):
+        snapshot("run r", tmp_path)
+    (tmp_path / ".amlignore").write_text("ignored/\n")
+    assert zipfile.ZipFile(io.BytesIO(snapshot("run r", tmp_path)[1])).namelist() == [".amlignore", "a"]
 
 
 def ending(how: str) -> Callable[[Run], object]:
