@@ -18,6 +18,7 @@ from runherald.charts import Chart, ChartRun, Figures
 from runherald.durations import short_duration
 from runherald.producers.notebook.curves import thinned
 from runherald.producers.notebook.reading import CHILDREN, LINES, LoggedObject, Reading
+from runherald.producers.texts import cut
 from runherald.status import TERMINAL
 from runherald.status_words import cause_in_words, status_kind, status_name
 
@@ -159,7 +160,7 @@ def picture_of(reading: Reading, url: str) -> Picture:
         figures=_figures(reading),
         children=_children(reading, url),
         log=LogPart(
-            lines=[(_cut(line.text, LINE_LENGTH), line.stream == "stderr") for line in reading.lines[-LINES:]],
+            lines=[(cut(line.text, LINE_LENGTH), line.stream == "stderr") for line in reading.lines[-LINES:]],
             more=len(reading.lines) >= LINES,
         ),
     )
@@ -192,14 +193,14 @@ def _run(view: RunView, url: str) -> RunPart:
         page=page_of(url, view.run_id),
         experiment=view.experiment_name,
         experiment_page=f"{url}/?experiment={quote(view.experiment_name, safe='')}",
-        description=_cut(view.description, LINE_LENGTH),
+        description=cut(view.description, LINE_LENGTH),
         status=_status(view.status),
         ended=view.status in TERMINAL,
         attempt=view.attempt,
         started=_iso(view.start_time or view.created_time),
         ended_time=_iso(view.end_time),
         duration=short_duration(view.duration_seconds) if view.end_time else "",
-        facts={name: _cut(text, TEXT_LENGTH) for name, text in facts.items() if text},
+        facts={name: cut(text, TEXT_LENGTH) for name, text in facts.items() if text},
         verdict=_verdict(view),
         steps=[Step(status=_status(step.status), time=_iso(step.time), attempt=step.attempt) for step in view.path[-STEPS:]],
         steps_before=max(0, len(view.path) - STEPS),
@@ -217,7 +218,7 @@ def _verdict(view: RunView) -> Verdict | None:
     reason = f"{debug.type}: {message}" if debug and debug.type and debug.type not in message else message
     return Verdict(
         why=cause_in_words(view.cause),
-        reason=_cut(reason, LINE_LENGTH),
+        reason=cut(reason, LINE_LENGTH),
         claimed=view.claimed,
         trace=debug.stack_trace[-TRACE_LENGTH:] if debug else "",
     )
@@ -252,7 +253,7 @@ def _number_row(one: Figures) -> FigureRow:
 
 
 def _object_row(one: LoggedObject) -> FigureRow:
-    last = _cut(one.last, TEXT_LENGTH) if one.kind == "text" else ""
+    last = cut(one.last, TEXT_LENGTH) if one.kind == "text" else ""
     return FigureRow(name=one.name, kind=one.kind, last=last, least="", greatest="", times=one.times)
 
 
@@ -277,7 +278,7 @@ def _child(run: RunView, url: str) -> ChildRow:
         started=_iso(run.start_time or run.created_time),
         duration=short_duration(run.duration_seconds) if run.end_time else "",
         running=bool(run.start_time) and run.end_time is None and run.status not in TERMINAL,
-        why="" if run.status == "Completed" else _cut((error or cause_in_words(run.cause)).strip().partition("\n")[0], TEXT_LENGTH),
+        why="" if run.status == "Completed" else cut((error or cause_in_words(run.cause)).strip().partition("\n")[0], TEXT_LENGTH),
     )
 
 
@@ -291,15 +292,11 @@ def _status(status: str) -> StatusView:
 
 def _pairs(held: Mapping[str, str | None]) -> dict[str, str | None]:
     first: Sequence[str] = sorted(held)[:PAIRS]
-    return {key: None if (text := held[key]) is None else _cut(text, TEXT_LENGTH) for key in first}
+    return {key: None if (text := held[key]) is None else cut(text, TEXT_LENGTH) for key in first}
 
 
 def _number(value: float | None) -> str:
     return "–" if value is None or not math.isfinite(value) else f"{value:.6g}"
-
-
-def _cut(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 1] + "…"
 
 
 def _iso(moment: datetime | None) -> str:
