@@ -8,7 +8,8 @@ from typing import Any
 
 from runherald.events import RunHeader
 from runherald.producers.jobs.job import CANCEL_FILE, job_folder
-from runherald.producers.jobs.waits import RUNNER_LOCK, is_held
+from runherald.producers.jobs.waits import RUNNER_LOCK
+from runherald.producers.journal.owner_lock import is_held
 from runherald.producers.server.run_views import view_of
 from runherald.status import Cause, Status
 

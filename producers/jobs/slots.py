@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from runherald.producers.jobs.waits import Waits, is_held
-from runherald.producers.journal.owner_lock import OwnerLock
+from runherald.producers.jobs.waits import Waits
+from runherald.producers.journal.owner_lock import OwnerLock, is_held
 
 UNCLAIMED_SECONDS = 30.0
 """How long a place in the queue may be without its owner: the process that will hold it is being started."""

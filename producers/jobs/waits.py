@@ -15,7 +15,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from runherald.producers.jobs.job import JOB_VARIABLE
-from runherald.producers.journal.owner_lock import OwnerLock
+from runherald.producers.journal.owner_lock import OwnerLock, is_held
 
 LOOK_SECONDS = 0.1
 RUNNER_LOCK = "runner.lock"
@@ -86,16 +86,3 @@ def _locked(path: Path) -> OwnerLock:
         hidden.unlink(missing_ok=True)
         raise
     return lock
-
-
-def is_held(path: Path) -> bool:
-    """Say whether a living process holds the lock on a file."""
-    if not path.exists():
-        return False
-    try:
-        OwnerLock(path).release()
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False

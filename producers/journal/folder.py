@@ -22,7 +22,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from runherald.errors import InvalidInput
-from runherald.producers.journal.owner_lock import OwnerLock
+from runherald.producers.journal.owner_lock import OwnerLock, is_held
 
 _SEGMENT = ".seg"
 
@@ -80,6 +80,10 @@ class JournalFolder:
     def lock(self) -> OwnerLock:
         """Take the journal over; raises what `OwnerLock` does."""
         return OwnerLock(self.path / "owner")
+
+    def is_owned(self) -> bool:
+        """Say whether the process that writes the journal lives."""
+        return is_held(self.path / "owner")
 
     def lock_sender(self) -> OwnerLock:
         """Take the sending of an offline journal over, whose owner may live; raises what `OwnerLock` does."""

@@ -55,20 +55,12 @@ def _describe(folder: JournalFolder) -> JournalListed:
         run_id=head.run_id,
         workspace=head.workspace,
         producer=head.producer,
-        state="live" if _is_held(folder) else "left" if segments else "kept",
+        state="live" if folder.is_owned() else "left" if segments else "kept",
         destination=folder.sent_to() or head.destination if head.destination == OFFLINE else head.destination,
         waiting=max(0, _records(segments) - folder.acknowledged()),
         bytes=sum(path.stat().st_size for path in segments),
         path=folder.path,
     )
-
-
-def _is_held(folder: JournalFolder) -> bool:
-    try:
-        folder.lock().release()
-    except BlockingIOError:
-        return True
-    return False
 
 
 def _records(segments: list[Path]) -> int:

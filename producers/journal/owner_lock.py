@@ -32,6 +32,19 @@ class OwnerLock:
                 os.close(descriptor)
 
 
+def is_held(path: Path) -> bool:
+    """Say whether a living process holds the lock on a file; of one that is not there, or that cannot be locked, nobody does."""
+    if not path.exists():
+        return False
+    try:
+        OwnerLock(path).release()
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 if sys.platform == "win32":
     import msvcrt
 

@@ -87,13 +87,5 @@ def _is_end(payload: bytes) -> bool:
 
 
 def _others_live(folder: JournalFolder, head: JournalHead) -> bool:
-    for path in folder.path.parent.glob(f"{head.run_id[:100]}~*"):
-        if path == folder.path or not (path / "owner").exists():
-            continue
-        try:
-            JournalFolder(path).lock().release()
-        except BlockingIOError:
-            return True
-        except OSError:
-            continue
-    return False
+    others = folder.path.parent.glob(f"{head.run_id[:100]}~*")
+    return any(JournalFolder(path).is_owned() for path in others if path != folder.path)
