@@ -11,12 +11,9 @@ import logging
 import shutil
 import signal
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from runherald.clock import system_clock
@@ -32,6 +29,7 @@ from .job import CANCEL_FILE, CONSOLE_FILE, Job, Slot, job_folder
 from .left_behind import send_left_behind
 from .memory import oom_kills
 from .program import SETTLE_SECONDS, NotStarted, Program
+from .signals import taken
 from .stopping import KILL, Stopping
 from .variables import variables_of
 from .verdict import Ending, Stopped, Verdict, cancelled_before, refused, signal_name, verdict
@@ -47,7 +45,6 @@ _DRAIN_SECONDS = 2.0
 _ENDED = 0
 _OUTPUT = 1
 _ON_REQUEST = "Canceled on request."
-_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name))
 
 _log = logging.getLogger("runherald.jobs")
 
@@ -78,7 +75,7 @@ class _Execution:
         self._interrupted = False
 
     def run(self) -> int:
-        with _signals(self._inbox):
+        with taken(self._inbox.put):
             end = self._run_program()
             send_left_behind(self._run.experiment.workspace.session, self._job.run_id)
             if end.status is Status.COMPLETED:
@@ -249,28 +246,6 @@ class _Execution:
         self._folder.joinpath(CANCEL_FILE).unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             self._folder.rmdir()
-
-
-@contextlib.contextmanager
-def _signals(inbox: SimpleQueue[int]) -> Iterator[None]:
-    """Put signals that ask for the end into a queue, in place of what they do else; those that are ignored stay so."""
-
-    def put(number: int, frame: FrameType | None) -> None:
-        del frame
-        inbox.put(number)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
-    ours = [number for number, handler in before.items() if handler is not signal.SIG_IGN and handler is not None]
-    try:
-        for number in ours:
-            signal.signal(number, put)
-        yield
-    finally:
-        for number in ours:
-            signal.signal(number, before[number])
 
 
 def _made(folder: Path) -> Path:

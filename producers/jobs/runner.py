@@ -15,9 +15,7 @@ import signal
 import sys
 import threading
 import zipfile
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import FrameType
 
 import msgspec
 
@@ -36,6 +34,7 @@ from ..run.run import Run
 from ..workspace import Workspace
 from .execute import execute
 from .job import CANCEL_FILE, JOB_FILE, Job, read_job
+from .signals import taken
 from .submission import CODE_FILE, LOG_FILE, QUEUE_FILE, Queued
 
 LOOK_SECONDS = 0.2
@@ -81,7 +80,7 @@ class _Runner:
         # Said again, so that heartbeats go out from here on.
         lease = self._run.experiment.workspace.lease_seconds
         self._writer.report(Status.QUEUED, evidence=host_evidence(lease))
-        with _heard(self._end):
+        with taken(self._end):
             if (reason := self._wait_for_slot()) is not None:
                 self._writer.end(Status.CANCELED, timeout_seconds=END_SECONDS, cause=Cause.USER, message=reason)
                 return FAILED
@@ -106,23 +105,9 @@ class _Runner:
                 return self._folder.joinpath(CANCEL_FILE).read_text(encoding="utf-8").strip() or "Canceled on request."
         return None
 
-    def _end(self, number: int, frame: FrameType | None) -> None:
-        del frame
+    def _end(self, number: int) -> None:
         self._signal = signal.Signals(number).name
         self._told.set()
-
-
-@contextlib.contextmanager
-def _heard(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {number: signal.getsignal(number) for number in numbers}
-    try:
-        for number in numbers:
-            signal.signal(number, handler)
-        yield
-    finally:
-        for number, former in before.items():
-            signal.signal(number, former)
 
 
 def _unpack(archive: Path, folder: Path) -> None:
