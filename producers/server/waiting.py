@@ -41,10 +41,11 @@ def wait_until_done(
     while True:
         view = client.get_run(run_id)
         if output is not None:
-            for text in lines.following():
-                output(text + "\n")
-            if view.status != status:
-                output(f"{run_id}: {view.status}\n")
+            # Lines and a status that are seen together: the run printed them after it began to run, and before it ended.
+            changed = [f"{run_id}: {view.status}\n"] if view.status != status else []
+            printed = [f"{text}\n" for text in lines.following()]
+            for text in (*printed, *changed) if view.status in TERMINAL | _POST_PROCESSING else (*changed, *printed):
+                output(text)
         status = view.status
         if status in done:
             break

@@ -56,6 +56,14 @@ def test_what_was_printed_stands_before_the_status_that_follows(api: CannedApi, 
     assert waits == [0.25, 0.375, 0.5625]
 
 
+def test_a_run_that_is_short_begins_before_it_prints(api: CannedApi, client: ApiClient) -> None:
+    api.answer("/runs/r", run("Queued"), run("Running"), run("Failed"))
+    api.answer("/runs/r/logs", [], [line(0, "hello")], [line(0, "hello"), line(1, "bye")])
+    shown: list[str] = []
+    wait_until_done(client, "r", output=shown.append, to_the_end=False, raise_on_error=False, sleep=lambda _: None)
+    assert shown == ["r: Queued\n", "r: Running\n", "hello\n", "bye\n", "r: Failed\n"]
+
+
 @pytest.mark.parametrize(
     ("status", "to_the_end", "asked"),
     [("Finalizing", False, 1), ("CancelRequested", False, 1), ("Finalizing", True, 2), ("Paused", False, 2)],
