@@ -130,7 +130,7 @@ class _Sender:
             said = replace(said, run_id=head.run_id)
             meant = folder.sent_to() if head.destination == OFFLINE else head.destination
             if self._wanted and meant and meant != self._wanted:
-                return replace(said, state="elsewhere", reason=f"is meant for {meant}")
+                return replace(said, state="elsewhere", reason=f"is meant for {meant}; `runherald sync --every` sends it here")
             if failed:
                 return replace(said, state="waiting", reason=failed)
             queue = self._open(folder, head)

@@ -175,7 +175,9 @@ def test_an_offline_run_of_which_a_part_is_on_a_server_goes_to_no_other(home: Pa
         assert [one.state for one in send(home, away).journals] == ["waiting"]
         assert [one.state for one in send(home, server.url).journals] == ["live"], "nothing had come to the one that was away"
         elsewhere = send(home, away).journals
-        assert [(one.state, one.reason) for one in elsewhere] == [("elsewhere", f"is meant for {server.url}")]
+        assert [(one.state, one.reason) for one in elsewhere] == [
+            ("elsewhere", f"is meant for {server.url}; `runherald sync --every` sends it here")
+        ]
         process.kill()
     assert values(server.events) == [7.0]
 
