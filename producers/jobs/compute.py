@@ -119,6 +119,9 @@ class ComputeTargets(Mapping[str, ComputeTarget]):
     def __len__(self) -> int:
         return len(list(iter(self)))
 
+    def __repr__(self) -> str:
+        return repr(dict(self))
+
     def create(self, name: str, slots: int = 1) -> ComputeTarget:
         """Make a target, or give one another number of slots: what is queued later counts with it.
 

@@ -138,6 +138,9 @@ def test_a_file_that_is_no_configuration_is_named_with_the_key(tmp_path: Path, t
 def test_targets_come_from_settings_and_are_made(workspace: Workspace) -> None:
     targets = workspace.compute_targets
     assert {name: target.slots for name, target in targets.items()} == {"cpu": 4, "gpu": 1, "local": 1}
+    assert repr(targets) == str({name: targets[name] for name in ("cpu", "gpu", "local")}), (
+        "printed as the dictionary that it is in azureml-core"
+    )
     assert targets.create("wide", slots=8).slots == 8
     assert ComputeTarget.create(workspace, "local", ComputeTarget.local_configuration(slots=2)).slots == 2
     assert len(workspace.compute_targets) == 4
