@@ -243,7 +243,7 @@ def test_waiting_shows_lines_as_they_come_and_says_why_the_run_failed(workspace:
     later.join()
     wait_until("the third line", lambda: "third" in run.get_details_with_logs()["logFiles"]["user_logs/std_log.txt"], 30)
     shown = capsys.readouterr().out.splitlines()
-    assert shown[:3] == ["first", "second", "printing: Running"]
+    assert shown[:3] == ["printing: Running", "first", "second"]
     assert shown[-1] == "printing: Failed"
     text = "first\nsecond\nthird\n"
     assert run.get_details_with_logs()["logFiles"] == {"azureml-logs/70_driver_log.txt": text, "user_logs/std_log.txt": text}
