@@ -16,6 +16,7 @@ from msgspec import Struct
 from runherald.clock import Clock, from_micros
 from runherald.errors import InvalidEvent, Unreachable
 from runherald.events import AmlRunHeartbeatEvent, AmlRunStatusChangedEvent, Event
+from runherald.limits import SERVER_LIMITS
 from runherald.records import Outgoing, Record, TopicPartition
 from runherald.status import TERMINAL, Status
 from runherald.streams.watched_runs import Watched, anew, follow, verdict
@@ -134,7 +135,7 @@ class LeasesProcessor:
         )
         try:
             event = from_record(record)
-            check_event(event)
+            check_event(event, SERVER_LIMITS)
         except InvalidEvent:
             return  # history makes the dead letter of it
         key = (event.workspace, event.run_id)

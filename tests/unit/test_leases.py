@@ -11,6 +11,7 @@ import pytest
 from runherald.clock import to_micros
 from runherald.errors import Unreachable
 from runherald.events import Actor, AmlRunEvent, AmlRunHeartbeatEvent, AmlRunStatusChangedEvent, Data, Event, RunHeader, new_event
+from runherald.limits import SERVER_LIMITS
 from runherald.records import Record, TopicPartition
 from runherald.state import RunState, fold
 from runherald.status import Cause, Status
@@ -114,6 +115,14 @@ async def test_a_run_that_is_silent_for_its_lease_is_claimed_once() -> None:
     assert (said.evidence.last_seen, said.evidence.lease_seconds) == (START, LEASE)
     assert said.message == "Nothing was heard of the run for 60 s, the time of its lease. It was last seen at 2026-11-21 12:00:00 UTC."
     assert (claim.time, claim.producer, claim.sequence) == (at(60), "runherald.leases", to_micros(at(60)))
+
+
+async def test_an_end_that_says_as_much_as_servers_take_is_an_end() -> None:
+    watch = Watch()
+    await watch.assign()
+    await watch.heartbeat()
+    await watch.hear(AmlRunStatusChangedEvent(status=Status.FAILED, actor=RUN, message="x" * SERVER_LIMITS.message))
+    assert await watch.to(1_000) == []
 
 
 async def test_each_sign_of_life_renews_the_lease() -> None:
