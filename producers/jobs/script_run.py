@@ -10,6 +10,7 @@ from runherald.events import RunHeader
 from runherald.producers.jobs.job import CANCEL_FILE, job_folder
 from runherald.producers.jobs.waits import RUNNER_LOCK
 from runherald.producers.journal.owner_lock import is_held
+from runherald.producers.origin import host_evidence
 from runherald.producers.server.run_views import view_of
 from runherald.status import Cause, Status
 
@@ -29,7 +30,10 @@ class ScriptRun(Run):
         """Say that the run exists, and is queued."""
         self._writer.create(header)
         self._view = view_of(self._id, self._experiment.workspace.name, header)
-        self._writer.report(Status.QUEUED, message=f"Waits for a slot of the compute target {header.compute_target!r}.")
+        # With a lease, though who submits sends no heartbeats: the runner does, and without one the run is not to wait for ever.
+        lease = host_evidence(self._experiment.workspace.lease_seconds)
+        message = f"Waits for a slot of the compute target {header.compute_target!r}."
+        self._writer.report(Status.QUEUED, message=message, evidence=lease)
         self._learn(status=str(Status.QUEUED))
 
     def cancel(self) -> None:

@@ -6,6 +6,7 @@ The runner (`runherald.producers.jobs.runner`) is a process that outlives the on
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -112,6 +113,10 @@ def submit(experiment: Experiment, config: object, *, tags: Mapping[str, object]
         message = f"The run could not be handed to a runner: {getattr(error, 'strerror', None) or error}."
         run._writer.end(Status.FAILED, timeout_seconds=END_SECONDS, cause=Cause.UNKNOWN, message=message)
         raise RunFailed(f"{what}: {message}") from None
+    except (KeyboardInterrupt, SystemExit):
+        shutil.rmtree(folder, ignore_errors=True)
+        run._writer.end(Status.CANCELED, timeout_seconds=END_SECONDS, cause=Cause.USER, message="Its submission was interrupted.")
+        raise
     return run
 
 
@@ -121,7 +126,7 @@ def _hand_over(workspace: Workspace, folder: Path, run_id: str, target: Path, sl
         queued = Queued(target=str(target), slots=slots, place=str(place))
         folder.joinpath(QUEUE_FILE).write_bytes(msgspec.json.encode(queued))
         _start_runner(workspace, folder)
-    except OSError:
+    except BaseException:
         place.unlink(missing_ok=True)
         raise
 

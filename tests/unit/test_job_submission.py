@@ -5,13 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from runherald import Experiment, ScriptRunConfig, Workspace
 from runherald.errors import RunFailed
 from runherald.producers.jobs.compute import target_folder
-from runherald.status import Status
+from runherald.producers.journal.folder import journal_folders
+from runherald.status import Cause, Status
 from tests.fixtures.journalled import statuses
 
 
@@ -60,3 +62,33 @@ def test_a_run_that_cannot_be_handed_over_is_failed_and_out_of_the_queue(
     assert [one.status for one in said] == [Status.QUEUED, Status.FAILED]
     assert said[-1].message.startswith("The run could not be handed to a runner: ")
     assert list(target_folder(home, "local").glob("queue/*")) == []
+
+
+def test_a_submission_that_is_interrupted_leaves_no_run_in_the_queue(
+    home: Path, experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = tmp_path / "code"
+    code.mkdir()
+
+    def interrupted(*_: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("runherald.producers.jobs.submission._start_runner", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        experiment.submit(ScriptRunConfig(code, command=["true"]))
+    [run_id] = {folder.head().run_id for folder in journal_folders(home)}
+    assert [(one.status, one.cause) for one in statuses(home, run_id)] == [(Status.QUEUED, None), (Status.CANCELED, Cause.USER)]
+    assert list(target_folder(home, "local").glob("queue/*")) == []
+    assert list((home / "jobs").iterdir()) == []
+
+
+def test_a_queued_run_has_a_lease_from_the_beginning(
+    home: Path, experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = tmp_path / "code"
+    code.mkdir()
+    monkeypatch.setattr("runherald.producers.jobs.submission._start_runner", lambda *_: None)  # as if killed before it began
+    run = experiment.submit(ScriptRunConfig(code, command=["true"]))
+    [queued] = statuses(home, run.id)
+    assert queued.evidence is not None
+    assert queued.evidence.lease_seconds == experiment.workspace.lease_seconds
