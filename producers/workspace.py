@@ -63,7 +63,9 @@ class Workspace:
         from runherald.settings import load_settings
 
         del auth, sku, tags  # azureml-core's
-        settings = load_settings(overrides={"url": url, "token": token, "log": log, "workspace": name or workspace_name})
+        settings = load_settings(
+            overrides={"url": url, "token": token, "log": log, "workspace": name or workspace_name}, caller="Workspace"
+        )
         allow(settings.limits)
         self._name = settings.workspace
         self._subscription_id = subscription_id or ""

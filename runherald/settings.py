@@ -135,8 +135,10 @@ def load_settings(
     *,
     overrides: Mapping[str, Any] | None = None,
     config: Path | None = None,
+    caller: str = "",
 ) -> Settings:
-    """Return the settings. `overrides` has dotted keys; those that are None count as not given.
+    """Return the settings. `overrides` has dotted keys; those that are None count as not given. Errors name them as arguments of `caller`,
+    without one as options of the command line.
 
     Raises:
         SettingsError: a file cannot be read, a key is unknown, or a value cannot be used.
@@ -146,7 +148,7 @@ def load_settings(
         config = Path(environ[CONFIG_VARIABLE])
     given = dict(_from_file(config.expanduser())) if config is not None else {}
     given.update(_from_environ(environ))
-    given.update(_from_overrides(overrides or {}))
+    given.update(_from_overrides(overrides or {}, caller))
     values = {key: _convert(key, one) for key, one in given.items()}
     return _settings(values)
 
@@ -219,12 +221,12 @@ def _from_environ(environ: Mapping[str, str]) -> Iterator[tuple[str, _Given]]:
             _check_key(key, variable, _variable)
 
 
-def _from_overrides(overrides: Mapping[str, Any]) -> Iterator[tuple[str, _Given]]:
+def _from_overrides(overrides: Mapping[str, Any], caller: str) -> Iterator[tuple[str, _Given]]:
     for key, value in overrides.items():
         if value is None:
             continue
         _check_key(key, key, str)
-        yield key, _Given(value, _option(key))
+        yield key, _Given(value, f"{caller}: {key}" if caller else _option(key))
 
 
 def _check_key(key: str, origin: str, write: Callable[[str], str]) -> None:

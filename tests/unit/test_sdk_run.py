@@ -429,5 +429,10 @@ def test_azures_config_file_names_the_workspace(home: Path, tmp_path: Path, monk
         Workspace.from_config(tmp_path / "nowhere.json")
 
 
+def test_an_argument_that_cannot_be_taken_is_named_as_python_knows_it(home: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"^Workspace: url: does not begin with a scheme; write .*http://host:port"):
+        Workspace(url="127.0.0.1:7460")
+
+
 def test_the_portal_url_is_that_of_the_runs_page(run: Run, experiment: Experiment) -> None:
     assert run.get_portal_url() == f"{experiment.workspace.session.client.url}/runs/{run.id}"
