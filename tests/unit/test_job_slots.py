@@ -116,8 +116,13 @@ def test_a_wait_that_is_over_at_once_keeps_the_slot(target: Target) -> None:
 def test_a_script_goes_on_when_its_runner_is_dead(target: Target) -> None:
     job = target.jobs / "parent"
     job.mkdir(parents=True)
-    with without_slot({JOB_VARIABLE: str(job)}):
+
+    def wait_for_ever(seconds: float) -> None:
+        raise AssertionError(f"waits another {seconds} s for a slot that nobody gives")
+
+    with without_slot({JOB_VARIABLE: str(job)}, sleep=wait_for_ever):
         Waits(job).say_given_up()
+    assert list((job / "waits").iterdir()) == []
 
 
 def test_a_wait_of_a_dead_process_is_over(target: Target) -> None:
@@ -128,6 +133,9 @@ def test_a_wait_of_a_dead_process_is_over(target: Target) -> None:
     assert list((job / "waits").iterdir()) == []
 
 
-def test_outside_a_job_nothing_is_given_up() -> None:
+def test_outside_a_job_nothing_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     with without_slot({}):
-        pass
+        assert list(tmp_path.iterdir()) == []
+    with without_slot({JOB_VARIABLE: str(tmp_path / "gone")}):
+        assert list(tmp_path.iterdir()) == []
