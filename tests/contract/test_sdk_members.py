@@ -88,6 +88,14 @@ def test_the_document_has_every_member_once(owner: str) -> None:
     assert sorted(rows()[owner]) == sorted(CLASSES[owner][1])
 
 
+@pytest.mark.parametrize("owner", ["Run", "Experiment", "RunDetails"])
+def test_what_is_ours_is_named_too(owner: str) -> None:
+    of, table = CLASSES[owner]
+    ours = {name for name in dir(of) if not name.startswith("_")} - set(table)
+    (told,) = re.findall(r"^Ours beyond these: (.*?)\n\n", DOCUMENT.read_text(), re.M | re.S)
+    assert ours - set(re.findall(r"`(\w+)`", told)) == set()
+
+
 class World:
     """A run that has ended, with a child, an open one, and room for files."""
 
