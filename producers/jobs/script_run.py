@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
 
-from runherald.events import RunHeader
+from runherald.events import AmlRunHeartbeatEvent, RunHeader
 from runherald.producers.jobs.job import CANCEL_FILE, job_folder
 from runherald.producers.jobs.waits import RUNNER_LOCK
 from runherald.producers.journal.owner_lock import is_held
-from runherald.producers.origin import host_evidence
+from runherald.producers.origin import host_name
 from runherald.producers.server.run_views import view_of
 from runherald.status import Cause, Status
 
@@ -30,10 +31,10 @@ class ScriptRun(Run):
         """Say that the run exists, and is queued."""
         self._writer.create(header)
         self._view = view_of(self._id, self._experiment.workspace.name, header)
-        # With a lease, though who submits sends no heartbeats: the runner does, and without one the run is not to wait for ever.
-        lease = host_evidence(self._experiment.workspace.lease_seconds)
-        message = f"Waits for a slot of the compute target {header.compute_target!r}."
-        self._writer.report(Status.QUEUED, message=message, evidence=lease)
+        self._writer.report(Status.QUEUED, message=f"Waits for a slot of the compute target {header.compute_target!r}.")
+        # One heartbeat, for a lease in which the runner is to be heard: if it never begins, the run is not to wait for ever.
+        lease_seconds = self._experiment.workspace.lease_seconds
+        self._writer._say(AmlRunHeartbeatEvent(lease_seconds=lease_seconds, host=host_name(), pid=os.getpid()))
         self._learn(status=str(Status.QUEUED))
 
     def cancel(self) -> None:

@@ -11,10 +11,11 @@ import pytest
 
 from runherald import Experiment, ScriptRunConfig, Workspace
 from runherald.errors import RunFailed
+from runherald.events import AmlRunHeartbeatEvent
 from runherald.producers.jobs.compute import target_folder
 from runherald.producers.journal.folder import journal_folders
 from runherald.status import Cause, Status
-from tests.fixtures.journalled import statuses
+from tests.fixtures.journalled import events, statuses
 
 
 @pytest.fixture
@@ -82,13 +83,12 @@ def test_a_submission_that_is_interrupted_leaves_no_run_in_the_queue(
     assert list((home / "jobs").iterdir()) == []
 
 
-def test_a_queued_run_has_a_lease_from_the_beginning(
+def test_a_submitted_run_is_watched_before_its_runner_is_heard(
     home: Path, experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = tmp_path / "code"
     code.mkdir()
     monkeypatch.setattr("runherald.producers.jobs.submission._start_runner", lambda *_: None)  # as if killed before it began
     run = experiment.submit(ScriptRunConfig(code, command=["true"]))
-    [queued] = statuses(home, run.id)
-    assert queued.evidence is not None
-    assert queued.evidence.lease_seconds == experiment.workspace.lease_seconds
+    beats = [event.data for event in events(home, run.id) if isinstance(event.data, AmlRunHeartbeatEvent)]
+    assert [beat.lease_seconds for beat in beats] == [experiment.workspace.lease_seconds]
