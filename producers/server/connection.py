@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
@@ -105,7 +106,8 @@ class Connection:
 
     def _drop(self) -> None:
         if self._open is not None:
-            self._open.close()
+            with contextlib.suppress(OSError):  # a script that makes itself a daemon closes what is open, ours as well
+                self._open.close()
             self._open = None
 
     def _unreachable(self, error: Exception) -> Unreachable:

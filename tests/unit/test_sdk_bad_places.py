@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import shutil
 import threading
@@ -14,6 +15,7 @@ import pytest
 from runherald import Experiment, Workspace
 from runherald.errors import InvalidInput
 from runherald.producers.journal.folder import journal_folders
+from runherald.producers.server.connection import Connection
 from runherald.status import Status
 from tests.contract.test_transport import LoopbackServer
 from tests.integration.test_sdk_process import last_status, values
@@ -73,6 +75,15 @@ def test_what_was_recorded_arrives_though_its_folder_is_gone(home: Path, server:
     workspace.session.close()
     assert values(server.events) == [float(number) for number in range(10)]
     assert last_status(server.events) is Status.COMPLETED
+
+
+def test_a_connection_that_the_script_closed_is_let_go(server: LoopbackServer) -> None:
+    connection = Connection(server.url)
+    connection._open = connection._connect()
+    connection._open.connect()
+    os.close(connection._open.sock.fileno())  # as a script does that makes itself a daemon
+    connection.close()
+    assert connection._open is None
 
 
 def test_many_ended_runs_leave_the_script_its_files(home: Path) -> None:
