@@ -24,6 +24,7 @@ from runherald.producers.server.run_views import Matching, Wanted, matching
 from runherald.validation import check_experiment_name
 
 from .run.identity import Outputs
+from .run.left_open import fail_if_left_open
 from .run.run import Run, run_of
 
 if TYPE_CHECKING:
@@ -238,6 +239,7 @@ class Experiment:
         del args  # azureml-core takes and ignores them
         sample_seconds = _sample_seconds(system_metrics)
         if resume and (known := self._resumed(resume, run_id, lease_seconds, outputs)) is not None:
+            fail_if_left_open(known)
             return self._accompanied(known, sample_seconds, provenance=False)
         code = _snapshot_of(snapshot_directory)
         run = self.begin_run(
@@ -296,6 +298,7 @@ class Experiment:
             tags=arguments.tags(what, tags),
         )
         run.create(header)
+        fail_if_left_open(run)
         return run
 
     def get_runs(

@@ -122,6 +122,30 @@ def test_an_offline_run_ends_with_its_process(home: Path, tmp_path: Path, end: s
 
 
 @pytest.mark.parametrize(
+    ("end", "last"),
+    [
+        ("raise ValueError('boom')", ["Running", "Failed"]),
+        ("raise KeyboardInterrupt", ["Running", "Canceled"]),
+        ("run.complete()\nraise ValueError('boom')", ["Running", "Completed"]),
+        ("pid = os.fork()\nif pid == 0:\n    raise ValueError('boom')\nos.waitpid(pid, 0)", ["Running"]),
+        ("try:\n    raise ValueError('boom')\nexcept ValueError:\n    pass", ["Running"]),
+    ],
+)
+def test_a_run_left_open_fails_of_the_exception_that_ends_its_script(home: Path, tmp_path: Path, end: str, last: list[str]) -> None:
+    script = tmp_path / "train.py"
+    begun = "run = Experiment(Workspace(), 'digits').start_logging(run_id='left')\nchild = run.child_run(run_id='kid')"
+    script.write_text(f"import os\nfrom runherald import Experiment, Workspace\n{begun}\n{end}\n")
+    subprocess.run([sys.executable, str(script)], env=dict(os.environ), capture_output=True, timeout=60, check=False)
+    assert statuses(said(home)["left"]) == last
+    if last[1:] == ["Failed"]:
+        [failed] = [data for data in said(home)["kid"] if isinstance(data, AmlRunStatusChangedEvent) and data.status == "Failed"]
+        assert (failed.message, failed.cause) == ("User program failed with ValueError: boom", "code_error")
+        assert failed.error is not None
+        assert failed.error.error.debug_info is not None
+        assert "train.py" in failed.error.error.debug_info.stack_trace
+
+
+@pytest.mark.parametrize(
     ("end", "code", "status", "told"),
     [
         ("sys.exit(3)", 3, "Failed", 3),
