@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from runherald.errors import RunheraldError
+from runherald.producers.files.listing import files_below
 
 from .lines import MAX_LINE_BYTES, Allowance
 
@@ -35,14 +36,14 @@ class FolderWatch:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._before = {path: seen for path in _files(folder) if (seen := _seen(path)) is not None}
+        self._before = {path: seen for path in files_below(folder) if (seen := _seen(path)) is not None}
 
     def changed(self, unseen: Callable[[OSError], None] | None = None) -> Iterator[tuple[str, Path]]:
         """Go through the files that are new or not as they were: their names below the folder, and where they are.
 
         `unseen` is told of folders that cannot be looked into.
         """
-        for path in sorted(_files(self.folder, unseen)):
+        for path in sorted(files_below(self.folder, unseen)):
             seen = _seen(path)
             if seen is not None and self._before.get(path) != seen:
                 yield path.relative_to(self.folder).as_posix(), path
@@ -155,20 +156,6 @@ class _Place:
 
 def _text(line: bytes) -> str:
     return line.decode("utf-8", "replace").removesuffix("\r")
-
-
-def _files(folder: Path, unseen: Callable[[OSError], None] | None = None) -> Iterator[Path]:
-    for parent, _, names in os.walk(folder, onerror=unseen):
-        for name in names:
-            path = Path(parent, name)
-            try:
-                is_file = path.is_file()
-            except OSError as error:  # the folder may be listed, and no more
-                if unseen is not None:
-                    unseen(error)
-                continue
-            if is_file:
-                yield path
 
 
 def _seen(path: Path) -> _Seen | None:

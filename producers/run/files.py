@@ -229,8 +229,10 @@ class RunFiles(RunIdentity):
         folder = self._outputs_folder
         if folder is None or not folder.is_dir():
             return
+        from runherald.producers.files.listing import files_below
+
         left: list[Exception] = []
-        for file in sorted(file for file in folder.rglob("*") if file.is_file()):
+        for file in sorted(files_below(folder, left.append)):
             name = f"{folder.name or 'outputs'}/{file.relative_to(folder).as_posix()}"
             try:
                 name = self._named(name, None)

@@ -359,6 +359,27 @@ def test_outputs_that_cannot_be_kept_change_no_end(home: Path, tmp_path: Path, c
     assert run.status == "Completed"
 
 
+def test_a_folder_of_outputs_that_cannot_be_looked_into_changes_no_end(
+    home: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Path.is_file
+
+    def is_file(path: Path) -> bool:  # as of a folder without the right to search it; the tests' user may have every right
+        if path.parent.name == "closed":
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    with closing(Workspace().session):
+        run = Experiment(Workspace(), "digits").start_logging(outputs=tmp_path / "kept")
+        code(tmp_path / "kept", a="1", closed__b="2")
+        monkeypatch.setattr(Path, "is_file", is_file)
+        run.complete()
+    assert [output.path for output in outputs(home)] == ["kept/a"]
+    [line] = [record.getMessage() for record in caplog.records if record.name == "runherald.files"]
+    assert "count=1 first='[Errno 13] Permission denied" in line
+    assert run.status == "Completed"
+
+
 def test_nothing_is_copied_that_was_not_said(home: Path, tmp_path: Path) -> None:
     code(tmp_path, outputs__a="1", train="2")
     with closing(Workspace().session):
