@@ -123,7 +123,10 @@ class SlotQueue:
         for place in sorted(self._place_folder().iterdir()):
             if place.name >= name:
                 return
-            claim = _try_lock(place)
+            try:
+                claim = _try_lock(place, create=False)
+            except FileNotFoundError:  # it has a slot by now
+                continue
             if claim is None:
                 yield place
                 continue
@@ -149,8 +152,8 @@ def _place(target: Path, end: str, run_id: str, now_ns: int) -> Path:
     return place
 
 
-def _try_lock(path: Path) -> OwnerLock | None:
+def _try_lock(path: Path, *, create: bool = True) -> OwnerLock | None:
     try:
-        return OwnerLock(path)
+        return OwnerLock(path, create=create)
     except BlockingIOError:
         return None

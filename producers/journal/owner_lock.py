@@ -11,13 +11,16 @@ from pathlib import Path
 class OwnerLock:
     """Holds a file locked against other processes until it is released or the process ends.
 
+    Args:
+        create: make the file if it is not there. Who only looks at a file that its owner may take away is not to bring it back.
+
     Raises:
         BlockingIOError: another process holds it.
         OSError: the file cannot be opened, or the file system has no locks.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+    def __init__(self, path: Path, *, create: bool = True) -> None:
+        self._descriptor = os.open(path, os.O_RDWR | (os.O_CREAT if create else 0) | getattr(os, "O_CLOEXEC", 0), 0o600)
         try:
             _lock(self._descriptor)
         except OSError:
@@ -34,10 +37,8 @@ class OwnerLock:
 
 def is_held(path: Path) -> bool:
     """Say whether a living process holds the lock on a file; of one that is not there, or that cannot be locked, nobody does."""
-    if not path.exists():
-        return False
     try:
-        OwnerLock(path).release()
+        OwnerLock(path, create=False).release()
     except BlockingIOError:
         return True
     except OSError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,22 @@ def test_as_many_run_as_there_are_slots_and_the_rest_in_their_order(tmp_path: Pa
     second.leave()
     assert not fourth.try_take()
     assert third.try_take()
+
+
+def test_a_place_that_is_left_while_others_look_at_it_does_not_come_back(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = target.submit("a"), target.submit("b")
+    real = Path.iterdir
+
+    def iterdir(folder: Path) -> Iterator[Path]:
+        monkeypatch.undo()
+        found = list(real(folder))
+        assert first.try_take()  # between the look at the folder and that at its files
+        first.leave()
+        return iter(found)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    assert second.try_take()
+    assert list((target.folder / "queue").iterdir()) == []
 
 
 def test_a_place_whose_runner_never_came_is_taken_away(target: Target) -> None:
