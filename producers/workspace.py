@@ -15,17 +15,19 @@ from runherald.producers.allowed import allow
 
 from .experiment import Experiment
 from .run.run import Run, run_of
+from .workspace_azure_only import WorkspaceAzureOnly
 
 if TYPE_CHECKING:
     from runherald.producers.files.store import FileStore
     from runherald.producers.session import Session
 
     from .jobs.compute import ComputeTargets
+    from .models.model import Model
 
 CONFIG_FILES = ("config.json", ".azureml/config.json", "aml_config/config.json")
 
 
-class Workspace:
+class Workspace(WorkspaceAzureOnly):
     """A workspace on a server. Without arguments: `default`, on RUNHERALD_URL.
 
     Subscription, resource group and the other parameters of azureml-core are taken, so that scripts run unchanged, and mean nothing here.
@@ -62,7 +64,7 @@ class Workspace:
         from runherald.producers.session import Destination, session_for
         from runherald.settings import load_settings
 
-        del auth, sku, tags  # azureml-core's
+        del auth, sku  # azureml-core's
         settings = load_settings(
             overrides={"url": url, "token": token, "log": log, "workspace": name or workspace_name}, caller="Workspace"
         )
@@ -70,6 +72,7 @@ class Workspace:
         self._name = settings.workspace
         self._subscription_id = subscription_id or ""
         self._resource_group = resource_group or ""
+        self._tags = dict(tags or {})
         self._lease_seconds = settings.lease_seconds
         self._provenance = settings.provenance
         self._compute = settings.compute
@@ -112,6 +115,22 @@ class Workspace:
         del auth, location, cloud, id  # azureml-core's
         return Workspace(subscription_id, resource_group, name)
 
+    @staticmethod
+    def create(
+        name: str,
+        auth: object = None,
+        subscription_id: str | None = None,
+        resource_group: str | None = None,
+        location: str | None = None,
+        create_resource_group: bool = True,
+        sku: str = "basic",
+        tags: Mapping[str, str] | None = None,
+        **kwargs: object,
+    ) -> Workspace:
+        """Return a workspace by its name: it is there as soon as a run carries it, so that there is nothing to create."""
+        del auth, location, create_resource_group, sku, kwargs  # azureml-core's
+        return Workspace(subscription_id, resource_group, name, tags=tags)
+
     @property
     def name(self) -> str:
         """The workspace's name."""
@@ -131,6 +150,11 @@ class Workspace:
     def location(self) -> str:
         """Always `local`: scripts print it beside the name."""
         return "local"
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """What was passed as tags. They are kept nowhere."""
+        return dict(self._tags)
 
     @property
     def lease_seconds(self) -> float:
@@ -170,6 +194,17 @@ class Workspace:
     def experiments(self) -> dict[str, Experiment]:
         """The active experiments, by name."""
         return {experiment.name: experiment for experiment in Experiment.list(self)}
+
+    @property
+    def models(self) -> dict[str, Model]:
+        """The newest version of each model, by name."""
+        from .models.model import Model  # with the first that is asked for
+
+        return {model.name: model for model in Model.list(self, latest=True)}
+
+    def get_details(self) -> dict[str, object]:
+        """Return what is known of the workspace, by azureml-core's keys."""
+        return {"id": self._name, "name": self._name, "location": self.location, "workspaceUrl": self._session.address, "tags": self.tags}
 
     def write_config(self, path: str | os.PathLike[str] | None = None, file_name: str | None = None) -> None:
         """Write the `config.json` that `from_config` reads, to `.azureml` below a folder, by default the working folder.

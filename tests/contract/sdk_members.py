@@ -107,14 +107,21 @@ property workspace_object
 WORKSPACE = """
 __init__(subscription_id=None, resource_group=None, workspace_name=None, auth=None, sku='basic', tags=None)
 property compute_targets
+static create(name, auth=None, subscription_id=None, resource_group=None, location=None, create_resource_group=True, sku='basic',
+    tags=None, **kwargs)
 property experiments
 static from_config(path=None, auth=None)
 static get(name, auth=None, subscription_id=None, resource_group=None, location=None, cloud='AzureCloud', id=None)
+get_details()
 get_run(run_id)
+static list(subscription_id, auth=None, resource_group=None)
 property location
+property models
 property name
 property resource_group
+static setup()
 property subscription_id
+property tags
 write_config(path=None, file_name=None)
 """
 

@@ -17,6 +17,7 @@ import pytest
 from runherald import Experiment, Model, Run, RunConfiguration, ScriptRun, ScriptRunConfig, Workspace
 from runherald.errors import InvalidInput
 from runherald.producers.errors import Unsupported
+from runherald.producers.workspace_azure_only import INSTEAD
 from runherald.widgets import RunDetails
 from tests.contract.sdk_members import (
     EXPERIMENT,
@@ -83,12 +84,13 @@ def rows() -> dict[str, dict[str, str]]:
     return found
 
 
-@pytest.mark.parametrize("owner", ["Run", "Experiment", "RunDetails"])
+@pytest.mark.parametrize("owner", ["Run", "Experiment", "Workspace", "RunDetails"])
 def test_the_document_has_every_member_once(owner: str) -> None:
-    assert sorted(rows()[owner]) == sorted(CLASSES[owner][1])
+    beyond = INSTEAD if owner == "Workspace" else ()
+    assert sorted(rows()[owner]) == sorted([*CLASSES[owner][1], *beyond])
 
 
-@pytest.mark.parametrize("owner", ["Run", "Experiment", "RunDetails"])
+@pytest.mark.parametrize("owner", ["Run", "Experiment", "Workspace", "RunDetails"])
 def test_what_is_ours_is_named_too(owner: str) -> None:
     of, table = CLASSES[owner]
     ours = {name for name in dir(of) if not name.startswith("_")} - set(table)
@@ -352,10 +354,40 @@ BEHAVIOUR: dict[str, Callable[[World], bool]] = {
     "Experiment.tags": lambda w: w.experiment.tags == {},
     "Experiment.workspace": lambda w: w.experiment.workspace is w.workspace,
     "Experiment.workspace_object": lambda w: w.experiment.workspace_object is w.workspace,
+    "Workspace.__init__": lambda w: Workspace("subscription", "group", "other", None, "basic", {"a": "b"}).name == "other",
+    "Workspace.compute_targets": lambda w: "local" in w.workspace.compute_targets,
+    "Workspace.create": lambda w: Workspace.create("made", location="westeurope", exist_ok=True).name == "made",
+    "Workspace.experiments": lambda w: w.workspace.experiments["members"].name == "members",
+    "Workspace.from_config": lambda w: Workspace.from_config().name == "default",
+    "Workspace.get": lambda w: Workspace.get("other", subscription_id="s").name == "other",
+    "Workspace.get_details": lambda w: w.workspace.get_details()["name"] == "default",
+    "Workspace.get_run": lambda w: w.workspace.get_run(w.child.id).id == w.child.id,
+    "Workspace.location": lambda w: w.workspace.location == "local",
+    "Workspace.models": lambda w: newest(w).version == 2,
+    "Workspace.name": lambda w: w.workspace.name == "default",
+    "Workspace.resource_group": lambda w: Workspace("s", "g", "n").resource_group == "g",
+    "Workspace.subscription_id": lambda w: Workspace("s", "g", "n").subscription_id == "s",
+    "Workspace.tags": lambda w: Workspace("s", "g", "n", tags={"a": "b"}).tags == {"a": "b"},
+    "Workspace.write_config": lambda w: config_of(w) == "default",
     "RunDetails.__init__": lambda w: RunDetails(run_instance=w.run).get_widget_data()["run"]["run_id"] == w.run.id,
     "RunDetails.get_widget_data": lambda w: RunDetails(w.child).get_widget_data({})["run"]["ended"] is True,
     "RunDetails.show": lambda w: "Completed" in shown(w) and "loss: 0.5" in shown(w),
 }
+
+
+def newest(world: World) -> Model:
+    name = world.name()
+    for _ in range(2):
+        Model.register(world.workspace, str(world.source), name)
+    return world.workspace.models[name]
+
+
+def config_of(world: World) -> str:
+    folder = world.folder / world.name()
+    world.workspace.write_config(folder)
+    return Workspace.from_config(folder).name
+
+
 SAID = {f"{owner}.{name}": said for owner, table in rows().items() for name, said in table.items()}
 
 
@@ -369,10 +401,18 @@ def test_a_member_that_is_said_to_work_does(world: World, name: str) -> None:
 @pytest.mark.parametrize("name", sorted(name for name, said in SAID.items() if said == "raises"))
 def test_a_member_that_is_said_to_raise_says_what_to_use(world: World, name: str) -> None:
     owner, _, member = name.partition(".")
-    call = getattr(world.run if owner == "Run" else world.experiment, member)
-    needed = [each for each in (CLASSES[owner][1][member].parameters or ()) if each.default is None and not each.stars]
+    of = {"Run": world.run, "Experiment": world.experiment, "Workspace": world.workspace}[owner]
+    known = CLASSES[owner][1].get(member)
+    needed = [each for each in (known.parameters if known else None) or () if each.default is None and not each.stars]
     with pytest.raises(Unsupported) as caught:
-        call(*["x"] * len(needed))
+        getattr(of, member)(*["x"] * len(needed))
     assert member in str(caught.value)
     assert ";" in str(caught.value)  # what to use instead
     assert name not in BEHAVIOUR
+
+
+def test_what_a_workspace_has_not_is_not_there_for_who_asks_first(world: World) -> None:
+    assert [name for name in INSTEAD if hasattr(world.workspace, name)] == []
+    assert getattr(world.workspace, "datastores", None) is None
+    with pytest.raises(AttributeError, match="no attribute 'experiment'"):
+        _ = world.workspace.experiment  # type: ignore[attr-defined]  # what is neither azureml-core's nor ours
