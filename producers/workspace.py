@@ -65,6 +65,10 @@ class Workspace(WorkspaceAzureOnly):
         from runherald.settings import load_settings
 
         del auth, sku  # azureml-core's
+        if subscription_id and not (workspace_name or name):
+            raise InvalidInput(
+                "Workspace: workspace_name: is not given, and the first argument is Azure's subscription; call Workspace(name=…)"
+            )
         settings = load_settings(
             overrides={"url": url, "token": token, "log": log, "workspace": name or workspace_name}, caller="Workspace"
         )

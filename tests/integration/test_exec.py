@@ -334,10 +334,11 @@ def test_a_file_in_the_jobs_folder_cancels_with_its_reason(server: CancellingSer
 
 
 def test_a_program_that_runs_too_long_is_cancelled_for_that(server: CancellingServer, place: Place) -> None:
-    status, _, _ = place.run(["sleep", "60"], "--max-seconds", "0.3")
+    status, _, told = place.run(["sleep", "60"], "--max-seconds", "0.3")
     known = state(server)
     assert (status, known.status, known.cause) == (128 + signal.SIGTERM, Status.CANCELED, Cause.TIME_LIMIT)
     assert known.message == "Ran longer than its limit of 0.3 s."
+    assert known.message in told
 
 
 def test_ctrl_c_reaches_the_program_once(server: CancellingServer, place: Place) -> None:
@@ -380,6 +381,19 @@ print(near.pid, deaf.pid, far.pid, own.pid)
         assert is_alive(own)  # what takes the job out of its environment goes its own way
     finally:
         os.kill(own, signal.SIGKILL)
+
+
+def test_a_run_that_is_being_run_is_not_run_a_second_time(server: CancellingServer, place: Place) -> None:
+    first = place.start(["sh", "-c", "echo begun; read line; echo ended"])
+    assert first.stdout is not None
+    assert first.stdout.readline() == b"begun\n"
+    status, out, errors = place.run(["echo", "second"])
+    assert (status, out) == (2, b"")
+    assert f"--run-id: {RUN}: is being run on this machine" in errors
+    out, _ = first.communicate(b"go\n", timeout=60)
+    assert (first.returncode, out) == (0, b"ended\n")
+    assert way(state(server))[-1] == "Completed"
+    assert not list(place.home.glob("jobs/*"))
 
 
 def test_a_killed_runner_leaves_its_run_to_the_lease(server: CancellingServer, place: Place) -> None:

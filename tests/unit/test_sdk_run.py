@@ -402,6 +402,8 @@ def test_a_workspace_is_the_default_one_or_what_the_settings_say(home: Path, tmp
     assert Workspace().name == Workspace.from_config().name == "default"
     assert Workspace("subscription", "group", "team").name == Workspace.get("team").name == Workspace(name="team").name == "team"
     assert Workspace().session is Workspace(name="team").session
+    with pytest.raises(InvalidInput, match="workspace_name: is not given, and the first argument is Azure's subscription"):
+        Workspace("team")
     monkeypatch.setenv("RUNHERALD_LEASE_SECONDS", "15")
     assert Workspace().lease_seconds == 15.0
     monkeypatch.setenv("RUNHERALD_LEASE_SECONDS", "soon")
