@@ -120,4 +120,4 @@ async def read_struct(request: Request, kind: type[T]) -> T:
 
 def no_run(run_id: str) -> NotFound:
     """Return the error that there is no such run."""
-    return NotFound(f"run {run_id[:256]}: there is no such run; ids are whole (`runherald run list`), and its first event may not be here yet")
+    return NotFound(f"run {run_id[:256]}: there is no such run; ids are whole (`runherald run list`), its first event may not be here yet")
