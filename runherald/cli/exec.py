@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,26 +76,57 @@ def execute_command(args: argparse.Namespace) -> int:
     told = _tell_on_stderr()
     workspace = workspace_of(args, args.workspace)
     experiment = Experiment(workspace, name)
-    run = prepare_run(experiment, command, run_id=args.run_id, display_name=args.name, description=args.description, tags=tags)
-    if workspace.provenance:
-        run.record_provenance(folder)
-    _say(f"run {run.id} of {name}{_page(run)}")
-    status = execute(
-        Job(
-            run_id=run.id,
-            experiment=name,
-            workspace=workspace.name,
-            command=command,
-            folder=folder,
-            max_seconds=max_seconds,
-            grace_seconds=grace_seconds,
-            is_terminal=True,
-        ),
-        run,
-    )
+    with _alone(workspace.session.destination.home, args.run_id):
+        run = prepare_run(experiment, command, run_id=args.run_id, display_name=args.name, description=args.description, tags=tags)
+        if workspace.provenance:
+            run.record_provenance(folder)
+        _say(f"run {run.id} of {name}{_page(run)}")
+        status = execute(
+            Job(
+                run_id=run.id,
+                experiment=name,
+                workspace=workspace.name,
+                command=command,
+                folder=folder,
+                max_seconds=max_seconds,
+                grace_seconds=grace_seconds,
+                is_terminal=True,
+            ),
+            run,
+        )
     if _say_if_away(run):
         told.addFilter(lambda record: not record.getMessage().startswith("records_left"))  # it has just been said
     return status
+
+
+@contextlib.contextmanager
+def _alone(home: Path, run_id: str | None) -> Iterator[None]:
+    """Keep other runners of a run away: whoever ends first would end what has the run's job in its environment, theirs as well."""
+    if run_id is None:
+        yield
+        return
+    from runherald.producers import arguments
+    from runherald.producers.jobs.job import job_folder
+    from runherald.producers.jobs.waits import RUNNER_LOCK
+    from runherald.producers.journal.owner_lock import OwnerLock
+
+    folder = job_folder(home, arguments.run_id(run_id))
+    lock = None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = OwnerLock(folder / RUNNER_LOCK)
+    except BlockingIOError:
+        raise InvalidInput(f"--run-id: {run_id}: is being run on this machine; wait for its end, or name another run") from None
+    except OSError:  # the home cannot be written: the program is run all the same
+        pass
+    try:
+        yield
+    finally:
+        if lock is not None:
+            with contextlib.suppress(OSError):
+                (folder / RUNNER_LOCK).unlink()
+                folder.rmdir()
+            lock.release()
 
 
 def _command(words: list[str]) -> tuple[str, ...]:
