@@ -92,7 +92,7 @@ class Reporter:
         except RunheraldError as error:
             self._say_once(what, str(error))
         except Exception as error:  # the bridge's edge: whatever is odd in a framework's objects, the training goes on
-            self._say_once(what, f"{type(error).__name__}: {error}")
+            self._say_once(what, _said(error))
 
     def _say_once(self, what: str, reason: str) -> None:
         if what not in self._told and len(self._told) < _TOLD_AT_MOST:
@@ -102,6 +102,14 @@ class Reporter:
     def _end_with_process(self) -> None:
         """End what the training left open: Python keeps the exception that ends a script."""
         self.end(None if hasattr(sys, "ps1") else getattr(sys, "last_value", None))
+
+
+def _said(error: Exception) -> str:
+    kind = type(error).__name__
+    try:
+        return f"{kind}: {error}"
+    except Exception:  # an error whose own text raises
+        return kind
 
 
 def is_rank_zero(environ: Mapping[str, str] = os.environ) -> bool:

@@ -157,3 +157,15 @@ def test_parameters_that_a_script_logs_itself_are_checked(tmp_path: Path, run: R
     run.complete()
     with pytest.raises(InvalidInput, match="has ended"):
         run.log_params({"lr": 1})
+
+
+def test_an_error_without_a_text_of_its_own_stops_no_training(caplog: pytest.LogCaptureFixture) -> None:
+    class Unspeakable(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("no text")
+
+    def source() -> Run:
+        raise Unspeakable
+
+    Reporter(source).metrics({"loss": 1.0}, 0)
+    assert "reason='Unspeakable'" in caplog.text
