@@ -19,6 +19,7 @@ from runherald.producers.server.connection import Connection
 from runherald.status import Status
 from tests.contract.test_transport import LoopbackServer
 from tests.integration.test_sdk_process import last_status, values
+from tests.server_process import wait_until
 from tests.unit.test_sdk_run import points, statuses
 
 
@@ -93,7 +94,8 @@ def test_many_ended_runs_leave_the_script_its_files(home: Path) -> None:
     for number in range(60):
         with experiment.start_logging(run_id=f"run-{number}") as run:
             run.log("loss", 1.0)
-    assert len(list(Path("/proc/self/fd").iterdir())) - open_before < 50
+    # Another thread puts the journals of ended runs aside; a busy machine lets it do so when it can.
+    wait_until("journals to be put aside", lambda: len(list(Path("/proc/self/fd").iterdir())) - open_before < 50, 20)
     workspace.session.close()
     assert len(list(journal_folders(home))) == 60
 
