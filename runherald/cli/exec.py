@@ -15,6 +15,7 @@ from runherald.cli.options import add_server, parse_seconds, parse_tags, workspa
 from runherald.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from runherald import Workspace
     from runherald.cli.options import Commands
     from runherald.producers.run.run import Run
 
@@ -77,6 +78,7 @@ def execute_command(args: argparse.Namespace) -> int:
     workspace = workspace_of(args, args.workspace)
     experiment = Experiment(workspace, name)
     with _alone(workspace.session.destination.home, args.run_id):
+        _refuse_ended(workspace, args.run_id)
         run = prepare_run(experiment, command, run_id=args.run_id, display_name=args.name, description=args.description, tags=tags)
         if workspace.provenance:
             run.record_provenance(folder)
@@ -127,6 +129,21 @@ def _alone(home: Path, run_id: str | None) -> Iterator[None]:
                 (folder / RUNNER_LOCK).unlink()
                 folder.rmdir()
             lock.release()
+
+
+def _refuse_ended(workspace: Workspace, run_id: str | None) -> None:
+    """Run nothing for a run that has ended: history would refuse all that is said of it. Where no server answers, nobody knows of one."""
+    if run_id is None:
+        return
+    from runherald.errors import RunheraldError
+    from runherald.status import TERMINAL
+
+    try:
+        view = workspace.session.client.get_run(run_id)
+    except RunheraldError:
+        return
+    if view.status in TERMINAL and not view.claimed:
+        raise InvalidInput(f"--run-id: {run_id}: has ended ({view.status}), and nothing follows that; name another run, or leave it out")
 
 
 def _command(words: list[str]) -> tuple[str, ...]:

@@ -40,6 +40,10 @@ def test_console_and_files_are_read_back_under_both_names(workspace: Workspace, 
     assert details["error"]["error"]["message"] == "User program failed with ValueError: boom"
     assert details["logFiles"] == {OLDER: ended.stdout.decode(), CONSOLE: ended.stdout.decode()}
     assert [one.id for one in Experiment(workspace, "digits").get_runs()] == ["read-back"]
+    done = subprocess.run(command("exec", "-e", "digits", "--run-id", "read-back", "--", "touch", "ran"), cwd=tmp_path, capture_output=True)
+    assert done.returncode == 2
+    assert b"--run-id: read-back: has ended (Failed)" in done.stderr
+    assert not (tmp_path / "ran").exists()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="elsewhere a program cannot be asked to end")
