@@ -35,7 +35,8 @@ def capture(writer: RunWriter, folder: str | os.PathLike[str] | None = None) -> 
         if properties and writer.ended is None and not writer.session.closed:
             writer.add_properties(properties)
 
-    recording = Recording((started, lambda: known_to_git(place)), add)
+    # Where it stands is told first: what was changed since may take git longer than the run.
+    recording = Recording((started, lambda: known_to_git(place, changes=False), lambda: known_to_git(place)), add)
     writer.before_end[_KEY] = recording.finish
     recording.start()
 
@@ -56,11 +57,11 @@ def started() -> dict[str, str]:
     return command_properties()
 
 
-def known_to_git(folder: Path, *, timeout_seconds: float | None = None) -> dict[str, str]:
+def known_to_git(folder: Path, *, timeout_seconds: float | None = None, changes: bool = True) -> dict[str, str]:
     """Return the properties that git knows of a folder, by default in up to 10 s; none where there is no work tree."""
     from runherald.producers.provenance.git import git_properties, read_git
 
-    state = read_git(folder, timeout_seconds=GIT_SECONDS if timeout_seconds is None else timeout_seconds)
+    state = read_git(folder, timeout_seconds=GIT_SECONDS if timeout_seconds is None else timeout_seconds, changes=changes)
     return {} if state is None else git_properties(state)
 
 

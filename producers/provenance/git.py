@@ -54,20 +54,23 @@ def git_properties(state: GitState) -> dict[str, str]:
     return {key: line_of(value, allowed().property_value) for key, value in pairs.items() if value}
 
 
-def read_git(folder: Path, *, timeout_seconds: float, monotonic: Callable[[], float] = time.monotonic) -> GitState | None:
+def read_git(
+    folder: Path, *, timeout_seconds: float, changes: bool = True, monotonic: Callable[[], float] = time.monotonic
+) -> GitState | None:
     """Return what git says of a folder; None where there is no git, no work tree, or no answer in time. Changes nothing in it.
 
-    A submodule is a work tree of its own.
+    A submodule is a work tree of its own. `changes`: also what was changed since the commit, which may take long.
     """
     git = _Git(folder, monotonic() + timeout_seconds, monotonic)
     if git.line("rev-parse", "--is-inside-work-tree") != "true":
         return None
     commit = git.line("rev-parse", "--verify", "--quiet", "HEAD")
-    diff = git.digest("diff", "HEAD", "--no-ext-diff", "--no-textconv", "--no-color", "--binary") if commit else None
+    branch, remote = git.line("symbolic-ref", "--quiet", "--short", "HEAD"), public_address(_remote(git))
+    diff = git.digest("diff", "HEAD", "--no-ext-diff", "--no-textconv", "--no-color", "--binary") if commit and changes else None
     return GitState(
         commit=commit,
-        branch=git.line("symbolic-ref", "--quiet", "--short", "HEAD"),
-        remote=public_address(_remote(git)),
+        branch=branch,
+        remote=remote,
         dirty=None if diff is None else diff[0] > 0,
         diff_sha256=diff[1] if diff is not None and diff[0] > 0 else "",
     )

@@ -17,6 +17,7 @@ from runherald import Experiment, Run, ScriptRunConfig, Workspace
 from runherald.producers.provenance.capture import Recording
 from runherald.producers.provenance.git import DIFF_KEY, GitState, git_properties, public_address, read_git
 from tests.fixtures.journalled import properties
+from tests.server_process import wait_until
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 
@@ -116,18 +117,24 @@ def test_where_there_is_no_work_tree_there_is_nothing_to_say(
     assert read_git(repository, timeout_seconds=30) is None
 
 
-def test_a_git_that_hangs_is_not_waited_for(tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def slow_diff(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A git whose `diff` takes as long as in a work tree of millions of changed lines."""
     slow = tmp_path / "bin" / "git"
     slow.parent.mkdir()
     real = shutil.which("git")
     slow.write_text(f'#!/bin/sh\ncase "$*" in *diff*) exec sleep 60;; esac\nexec {real} "$@"\n')
     slow.chmod(slow.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", f"{slow.parent}{os.pathsep}{os.environ['PATH']}")
+
+
+def test_a_git_that_hangs_is_not_waited_for(repository: Path, git: Git, slow_diff: None) -> None:
+    branch = git(repository, "symbolic-ref", "--short", "HEAD")
     began = time.monotonic()
     state = read_git(repository, timeout_seconds=3)
     assert time.monotonic() - began < 20
     assert state is not None
-    assert (len(state.commit), state.dirty, state.branch) == (40, None, "")
+    assert (len(state.commit), state.dirty, state.branch) == (40, None, branch)
 
 
 def test_a_repository_runs_nothing_that_it_names(tmp_path: Path, repository: Path, git: Git) -> None:
@@ -211,6 +218,19 @@ def test_a_run_begins_at_once_and_ends_soon_whatever_git_takes(
     run.complete()
     assert time.monotonic() - began < 4
     assert "azureml.git.commit" not in properties(tmp_path / "home", run.id)
+
+
+def test_where_a_run_comes_from_is_recorded_even_if_what_changed_takes_too_long(
+    tmp_path: Path, experiment: Experiment, repository: Path, git: Git, slow_diff: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", [str(repository / "code" / "train.py")])
+    monkeypatch.setattr("runherald.producers.provenance.capture.GIT_SECONDS", 5.0)
+    commit = git(repository, "rev-parse", "HEAD")
+    run = experiment.start_logging(provenance=True)
+    wait_until("the commit", lambda: "azureml.git.commit" in properties(tmp_path / "home", run.id), 30)
+    run.complete()
+    found = properties(tmp_path / "home", run.id)
+    assert (found["azureml.git.commit"], "azureml.git.dirty" in found) == (commit, False)
 
 
 def test_a_source_that_fails_costs_the_others_nothing(caplog: pytest.LogCaptureFixture) -> None:
