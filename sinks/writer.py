@@ -16,6 +16,9 @@ came before it, wherever the batch was cut: it has the same key and the same val
 does depend on the cut (the state of a run after the last event of a batch) has a version that grows with the offset, so that FINAL has
 the latest. The other way round, a token never hides a row that is missing: rows that come again under a token that is known are as many,
 from the same records, as those that were stored under it.
+
+What a materialised view makes of an insert is not stored in one step with it. So whatever comes again of rows that feed a view is to be
+inserted again, although it is there: layer 1 hides a repeat from the table alone, and the view's table takes it if it lacks it.
 """
 
 from __future__ import annotations

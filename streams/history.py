@@ -102,13 +102,16 @@ class HistoryProcessor:
     def _fold(self, record: Record, event: Event, payload: str) -> list[Outgoing]:
         key, partition = (event.workspace, event.run_id), record.topic_partition
         held = self._states.get(key)
-        if held is not None and record.offset < held.version:
-            return []  # the stored state has seen it: all its rows are stored and its transition is published
-        before = held.state if held else None
-        folded = fold(before, event)
         rows = self._rows.get(partition)
         if rows is None:
             rows = self._rows[partition] = HistoryRows()
+        if held is not None and record.offset < held.version:
+            # The stored state has seen it: its rows are stored and its transition is published. The state itself is stored again, with the
+            # version that it has: the engine may have died before it had the row in what a view makes of it (`run_index`), too.
+            self._changed.setdefault(partition, set()).add(key)
+            return []
+        before = held.state if held else None
+        folded = fold(before, event)
         rows.add(record, event, payload, before, folded)
         if folded.state is not before:
             self._states[key] = Held(folded.state, record.offset + 1, partition)

@@ -118,6 +118,34 @@ async def test_the_stored_state_is_the_folded_one(history: FaultyHistory) -> Non
     assert (stored.status, stored.header.tags, stored.attempt) == (Status.RUNNING, {"flag": None}, 2)
 
 
+@pytest.mark.parametrize("again", [3, 1], ids=["in the same batch", "one by one"])
+async def test_a_run_is_in_the_index_though_the_process_died_between_its_state_and_that(history: FaultyHistory, again: int) -> None:
+    records = events_of(CREATED, RUNNING, COMPLETED)
+    ((feed,),) = select(
+        history, "SELECT create_table_query FROM system.tables WHERE name = 'run_index_feed' AND database = currentDatabase()"
+    )
+    history.client().command("DROP VIEW run_index_feed")  # as where the engine was killed before it got to the view
+
+    def die(table: str, _columns: object) -> None:
+        if table == "run_state":
+            raise Crash
+
+    history.after = die
+    subject = processor(history)
+    await subject.process(records)
+    with pytest.raises(Crash):
+        await subject.flush()
+    history.after = lambda _table, _columns: None
+    history.client().command(feed)
+
+    restarted = processor(history)
+    for first in range(0, len(records), again):
+        assert await restarted.process(records[first : first + again]) == []
+        await restarted.flush()
+    assert list(select(history, "SELECT run_id, status, revision FROM run_index FINAL")) == [("run-1", "Completed", 3)]
+    assert list(select(history, "SELECT run_id, status, revision FROM run_state FINAL")) == [("run-1", "Completed", 3)]
+
+
 async def test_tags_and_params_as_they_are_now(history: FaultyHistory) -> None:
     subject = processor(history)
     for record in events_of(

@@ -46,6 +46,8 @@ SELECT
     (SELECT count() FROM run_events) - (SELECT count() FROM run_events FINAL),
     (SELECT count() FROM metric_points) - (SELECT count() FROM metric_points FINAL)
 """
+# A view makes `run_index`, which lists are read from, of what is stored in `run_state`: whoever is killed between the two has one of them.
+_UNLISTED = "SELECT run_id FROM run_state FINAL WHERE (run_id, version) NOT IN (SELECT run_id, version FROM run_index FINAL)"
 _LETTERS = "SELECT count() FROM dead_letters FINAL"
 
 
@@ -131,6 +133,7 @@ def check_books(
     unsaid = states.keys() - said.keys()
     if unsaid and len(unsaid) > spare:
         books.wrong.append(f"{len(unsaid)} runs are there that nobody began, such as {min(unsaid)}")
+    books.lost += [f"run {run_id} in lists" for (run_id,) in client.query(_UNLISTED).result_rows]
     _check_mails(books, history, mails, mails_again_allowed)
     books.again = sum(client.query(_AGAIN).result_rows[0])
     [(letters,)] = client.query(_LETTERS).result_rows
