@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from runherald.cli import serving
-from runherald.cli.arenas import bound_arenas
+from runherald.cli.allocator import steady_allocator
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     """Serve until SIGTERM or Ctrl-C."""
     from runherald.cli.server import serve
 
-    bound_arenas()
+    steady_allocator()
     settings = serving.settings_of(args)
     serving.start_logging(args)
     return serve(settings, catch_mail=args.catch_mail)

@@ -6,7 +6,7 @@ import argparse
 from contextlib import closing
 
 from runherald.cli import serving
-from runherald.cli.arenas import bound_arenas
+from runherald.cli.allocator import steady_allocator
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     from runherald.cli.parts import check_schema, limited, open_history, processors, rules_of
     from runherald.streams.faust_runner import run_worker
 
-    bound_arenas()
+    steady_allocator()
     settings = serving.settings_of(args)
     serving.refuse_embedded(settings, "worker")
     serving.start_logging(args)
