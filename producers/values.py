@@ -81,8 +81,11 @@ def items(what: str, values: object) -> list[float | str]:
     Raises:
         InvalidInput: it is no list, is empty, or an item is neither.
     """
-    found = []
+    found: list[float | str] = []
     for index, value in enumerate(_sequence(what, values)):
+        if type(value) is float:  # what most items are
+            found.append(value)
+            continue
         item = scalar(value)
         if item is None:
             raise InvalidInput(f"{what}: item {index} is {kind_of(value)}; log numbers or texts")
@@ -98,6 +101,8 @@ def cell(what: str, value: object) -> Cell:
     Raises:
         InvalidInput: it is of a kind that cannot be logged.
     """
+    if type(value) is float and math.isfinite(value):
+        return value  # what most cells are
     value = _single(value)
     if value is None or isinstance(value, bool):
         return value

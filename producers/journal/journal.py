@@ -9,7 +9,8 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from itertools import count, islice
 from pathlib import Path
 
 from runherald.producers.journal.folder import JournalFolder, JournalHead
@@ -19,13 +20,15 @@ from runherald.producers.journal.owner_lock import OwnerLock
 SEGMENT_BYTES = 8 * 1024 * 1024
 BACKLOG_BYTES = 32 * 1024 * 1024
 _RETRY_SECONDS = 5.0
+_AT_ONCE = 2_000
+"""Records of one write."""
 
 _log = logging.getLogger("runherald.journal")
 
 
 class Journal:
-    """Appends records, one `write` each, to files that outlive the process. Callers hold `lock` around every call; it may be
-    taken again by a signal's handler that interrupts its holder.
+    """Appends records, one `write` each or many with one, to files that outlive the process. Callers hold `lock` around every call; it
+    may be taken again by a signal's handler that interrupts its holder.
 
     When the disk does not take a record (full, read-only) it is kept in memory, up to `backlog_bytes`, and is sent from there; every few
     seconds the disk is tried again, and takes what is in memory first. `problem` says so, once in the program's log as well. What does not
@@ -94,6 +97,30 @@ class Journal:
         self._size += written
         if self._size >= self._segment_bytes:
             self._rotate()
+
+    def extend(self, payloads: Iterable[bytes]) -> None:
+        """Keep records, many with one write. A write that fails, or is cut short, is taken back whole, as of a single record."""
+        waiting = iter(payloads)
+        while part := list(islice(waiting, _AT_ONCE)):
+            ordinal = self.next_ordinal
+            self.next_ordinal = ordinal + len(part)
+            if not self._healthy and not self._recovered(ordinal):
+                self._remember_all(ordinal, part)
+                continue
+            data = b"".join(map(frame, count(ordinal), part))
+            try:
+                written = os.write(self._descriptor, data)
+            except OSError as error:
+                self._failed(error)
+                self._remember_all(ordinal, part)
+                continue
+            if written != len(data):
+                self._cut_off(written)
+                self._remember_all(ordinal, part)
+                continue
+            self._size += written
+            if self._size >= self._segment_bytes:
+                self._rotate()
 
     def backlog(self, start: int) -> list[tuple[int, bytes]]:
         """Return the records from an ordinal on that are in memory only."""
@@ -203,6 +230,10 @@ class Journal:
         except OSError:
             self._size += written
         self._failed(OSError("the disk took a part of a record only"))
+
+    def _remember_all(self, first: int, payloads: Sequence[bytes]) -> None:
+        for ordinal, payload in enumerate(payloads, first):
+            self._remember(ordinal, payload)
 
     def _remember(self, ordinal: int, payload: bytes) -> None:
         if self._backlog_size + len(payload) > self._backlog_bytes:

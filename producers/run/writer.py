@@ -65,9 +65,7 @@ class RunWriter:
         name = arguments.metric_name(self._run, name)
         points = values.items(self._what(name), value)
         description = arguments.description(self._what(name), description)
-        recorder = self._for_metrics()
-        for point in points:
-            recorder.log(name, point, None, description)
+        self._for_metrics().log_items(name, points, description)
 
     def log_row(self, name: str, columns: Mapping[str, object], description: str | None) -> None:
         """Record one row of named columns."""

@@ -13,7 +13,7 @@ import pytest
 from runherald.errors import InvalidInput
 from runherald.producers.journal import journal as journal_module
 from runherald.producers.journal.folder import JournalFolder, JournalHead, journal_folders
-from runherald.producers.journal.frames import frame
+from runherald.producers.journal.frames import Frame, frame, scan
 from runherald.producers.journal.journal import Journal
 from runherald.producers.journal.reader import CHUNK, JournalReader
 from runherald.producers.shipping.send_queue import SendQueue
@@ -346,6 +346,56 @@ def test_a_write_that_was_cut_short_leaves_no_damage(tmp_path: Path, monkeypatch
     clock.now += 10
     journal.append(b"2")
     assert read_all(journal) == [0, 2]
+    journal.close()
+
+
+def test_many_records_of_one_call_are_as_those_of_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = Journal(tmp_path, HEAD, segment_bytes=40_000)
+    writes: list[int] = []
+    real = os.write
+
+    def counted(descriptor: int, data: bytes) -> int:
+        writes.append(len(data))
+        return real(descriptor, data)
+
+    monkeypatch.setattr(os, "write", counted)
+    journal.append(b"first")
+    journal.extend(b"%d" % number for number in range(5_000))
+    journal.extend([])
+    journal.append(b"last")
+    assert len(writes) == 1 + 3 + 1
+    assert journal.next_ordinal == 5_002
+    segments = [path for _, path in journal.folder.segments()]
+    assert len(segments) == 3
+    found = [frame.payload for path in segments for frame in scan(path.read_bytes()) if isinstance(frame, Frame)]
+    assert found == [b"first", *(b"%d" % number for number in range(5_000)), b"last"]
+    assert read_all(journal) == list(range(5_002))
+    journal.close()
+
+
+@pytest.mark.parametrize("cut", [0, 7, 100], ids=["not taken", "within the first", "within a later one"])
+def test_of_many_records_that_the_disk_does_not_take_whole_none_is_twice_and_none_lost(
+    tmp_path: Path, cut: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = HeldClock()
+    journal = Journal(tmp_path, HEAD, monotonic=clock)
+    journal.append(b"0")
+    real = os.write
+
+    def write(descriptor: int, data: bytes) -> int:
+        if not cut:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(descriptor, data[:cut])
+
+    monkeypatch.setattr(os, "write", write)
+    journal.extend(b"%d" % number for number in range(1, 11))
+    journal.extend([b"11", b"12"])  # the disk is not tried again so soon
+    monkeypatch.setattr(os, "write", real)
+    assert journal.backlog(0) == [(number, b"%d" % number) for number in range(1, 13)]
+    clock.now += 10
+    journal.extend([b"13"])
+    assert read_all(journal) == list(range(14))
+    assert not journal.backlog(0)
     journal.close()
 
 
