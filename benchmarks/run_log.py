@@ -31,8 +31,8 @@ class Taker(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """Answer that all is accepted."""
-        self.rfile.read(int(self.headers["Content-Length"]))
-        body = msgspec.json.encode(Intake(accepted=1))
+        events = msgspec.json.decode(self.rfile.read(int(self.headers["Content-Length"])), type=list[msgspec.Raw])
+        body = msgspec.json.encode(Intake(accepted=len(events)))
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
