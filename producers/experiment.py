@@ -19,6 +19,7 @@ from runherald.producers import arguments
 from runherald.producers.allowed import allowed
 from runherald.producers.errors import NotFound, Unsupported
 from runherald.producers.experiment_record import ExperimentRecord, record_id
+from runherald.producers.one_process import OfOneProcess
 from runherald.producers.origin import check_lease, new_header
 from runherald.producers.server.run_views import Matching, Wanted, matching
 from runherald.validation import check_experiment_name
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 VIEW_TYPES = ("ActiveOnly", "ArchivedOnly", "All")
 
 
-class Experiment:
+class Experiment(OfOneProcess):
     """An experiment of a workspace. It comes into being with its first run.
 
     What is said of the experiment itself (`tag`, `archive`) stands in the journal when the call returns, as with a run.
@@ -44,6 +45,8 @@ class Experiment:
     Raises:
         InvalidInput: the name cannot be taken: 1 to 255 characters, of which the first is a letter or digit.
     """
+
+    _elsewhere = "send its name, and call Experiment(Workspace(name=…), name) there"
 
     def __init__(self, workspace: Workspace, name: str, **kwargs: object) -> None:
         del kwargs  # azureml-core's internal ones

@@ -12,6 +12,7 @@ import msgspec
 from runherald.errors import InvalidInput
 from runherald.producers import arguments
 from runherald.producers.allowed import allow
+from runherald.producers.one_process import OfOneProcess
 
 from .experiment import Experiment
 from .run.run import Run, run_of
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 CONFIG_FILES = ("config.json", ".azureml/config.json", "aml_config/config.json")
 
 
-class Workspace(WorkspaceAzureOnly):
+class Workspace(OfOneProcess, WorkspaceAzureOnly):
     """A workspace on a server. Without arguments: `default`, on RUNHERALD_URL.
 
     Subscription, resource group and the other parameters of azureml-core are taken, so that scripts run unchanged, and mean nothing here.
@@ -44,6 +45,8 @@ class Workspace(WorkspaceAzureOnly):
         InvalidInput: the name or an address cannot be taken, or a setting is wrong.
         Unsupported: a package that `files` needs is not installed.
     """
+
+    _elsewhere = "send its name, and call Workspace(name=…) there"
 
     def __init__(
         self,

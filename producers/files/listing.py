@@ -20,3 +20,16 @@ def files_below(folder: Path, unseen: Callable[[OSError], None] | None = None) -
                 continue
             if is_file:
                 yield path
+
+
+def all_files_below(folder: Path) -> list[Path]:
+    """Return the files below a folder, by name.
+
+    Raises:
+        OSError: one of them, or a folder, cannot be looked at.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    return sorted(files_below(folder, refuse))

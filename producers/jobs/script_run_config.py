@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
 
 from runherald.errors import InvalidInput
@@ -59,7 +60,9 @@ class ScriptRunConfig:
         _refuse("docker_runtime_config", docker_runtime_config, "nothing runs in containers; leave it out")
         if run_config is not None and not isinstance(run_config, RunConfiguration):
             raise InvalidInput(f"ScriptRunConfig: run_config is a {type(run_config).__name__}; pass a RunConfiguration")
-        given = run_config or RunConfiguration()
+        overridden = compute_target is not None or environment is not None or max_run_duration_seconds != MAX_DURATION_SECONDS
+        # Another config may be made of it: what is said here is said of this one alone.
+        given = copy(run_config) if run_config and overridden else run_config or RunConfiguration()
         self.source_directory = _folder(source_directory)
         self.script = script if script is not None or command is not None else given.script
         self.arguments = list(given.arguments if arguments is None else _several("arguments", arguments))

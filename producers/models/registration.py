@@ -13,6 +13,7 @@ from runherald.events import AmlRunOutputEvent
 from runherald.producers import arguments
 from runherald.producers.allowed import allowed
 from runherald.producers.errors import NotFound, Unsupported
+from runherald.producers.files.listing import all_files_below
 from runherald.producers.files.names import file_name
 from runherald.producers.files.store import StoredFile
 from runherald.producers.models.record import OURS, Described, ModelRecord
@@ -161,7 +162,7 @@ def _chosen(what: str, path: Path, child_paths: Sequence[str] | None) -> Iterato
     for root in roots:
         if not root.exists():
             raise InvalidInput(f"{what}: model_path: {root}: is not there; pass the path of a file or folder")
-        yield from (file for file in ([root] if root.is_file() else root.rglob("*")) if file.is_file())
+        yield from [root] if root.is_file() else all_files_below(root)
 
 
 def _text(what: str, given: str | None) -> str:

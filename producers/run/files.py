@@ -61,13 +61,15 @@ class RunFiles(RunIdentity):
         return kept if return_artifacts else None
 
     def upload_folder(self, name: str, path: str | os.PathLike[str], datastore_name: str | None = None) -> list[StoredFile]:
-        """Keep all files below a folder, under names that begin with `name`. Raises what `upload_file` does."""
+        """Keep all files below a folder, under names that begin with `name`. Raises what `upload_file` does, before anything is kept."""
+        from runherald.producers.files.listing import all_files_below
+
         folder = Path(path)
         if not folder.is_dir():
             raise InvalidInput(f"run {self._id}: upload_folder: {folder}: is no folder; pass one, or use upload_file")
         prefix = self._named(name, datastore_name)
-        found = sorted(file for file in folder.rglob("*") if file.is_file())
-        return [self._keep(self._named(f"{prefix}/{file.relative_to(folder).as_posix()}", None), file) for file in found]
+        names = {file: self._named(f"{prefix}/{file.relative_to(folder).as_posix()}", None) for file in all_files_below(folder)}
+        return [self._keep(name, file) for file, name in names.items()]
 
     def log_image(self, name: str, path: str | os.PathLike[str] | None = None, plot: Any = None, description: str = "") -> None:
         """Log an image: a file, or a plot of matplotlib (a figure, or `matplotlib.pyplot` for the current one), which is kept as PNG.

@@ -14,6 +14,7 @@ from runherald.errors import InvalidInput, Unreachable
 from runherald.producers import arguments
 from runherald.producers.allowed import allowed
 from runherald.producers.journal.headers import header_in_journal
+from runherald.producers.one_process import OfOneProcess
 from runherald.producers.run.health import Health
 from runherald.producers.run.writer import RunWriter
 
@@ -25,8 +26,10 @@ Outputs = str | os.PathLike[str] | bool | None
 """A folder of which the files are kept when a run ends; azureml-core takes False for none, too."""
 
 
-class RunIdentity:
+class RunIdentity(OfOneProcess):
     """Who the run is, what this object knows of it, and what it says with (`_writer`)."""
+
+    _elsewhere = "send its id, and call Run.get(workspace, id) there"
 
     def __init__(
         self,

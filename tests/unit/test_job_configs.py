@@ -174,3 +174,14 @@ def test_a_setting_that_names_no_targets_is_refused(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("RUNHERALD_COMPUTE", value)
     with pytest.raises(SettingsError, match=r"RUNHERALD_COMPUTE: .*NAME=SLOTS"):
         Workspace()
+
+
+def test_two_configs_of_one_run_configuration_keep_their_own_targets(code: Path) -> None:
+    shared = RunConfiguration()
+    shared.environment_variables["SEED"] = "1"
+    first, second = (ScriptRunConfig(code, "train.py", run_config=shared, compute_target=name) for name in ("small", "large"))
+    timed = ScriptRunConfig(code, "train.py", run_config=shared, max_run_duration_seconds=60)
+    assert (first.run_config.target, second.run_config.target, shared.target) == ("small", "large", "local")
+    assert (timed.run_config.max_run_duration_seconds, shared.max_run_duration_seconds) == (60, RunConfiguration().max_run_duration_seconds)
+    assert first.run_config.environment_variables == {"SEED": "1"}
+    assert ScriptRunConfig(code, "train.py", run_config=shared).run_config is shared

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import io
 import os
@@ -143,6 +144,24 @@ def test_several_files_and_a_folder(home: Path, run: Run, tmp_path: Path) -> Non
     assert [one.name for one in kept] == ["z"]
     assert [one.name for one in run.upload_folder("src", tmp_path / "code")] == ["src/b.py", "src/deep/a.py"]
     assert [output.path for output in outputs(home)] == ["x", "y", "z", "src/b.py", "src/deep/a.py"]
+
+
+def test_of_a_folder_that_cannot_be_seen_whole_nothing_is_kept(
+    run: Run, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "code" / "secret").mkdir(parents=True)
+    (tmp_path / "code" / "a.py").write_text("a")
+    look = os.scandir
+
+    def refuse(path: Any) -> Any:
+        if Path(path).name == "secret":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return look(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(PermissionError, match="secret"):
+        run.upload_folder("src", tmp_path / "code")
+    assert not list((home / "files").rglob("*.py"))
 
 
 def upload(name: Any, source: Any = None, **named: Any) -> Callable[[Run], object]:

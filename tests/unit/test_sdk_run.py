@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import math
 import threading
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ import pytest
 from runherald import Experiment, Run, Workspace
 from runherald.errors import InvalidInput, SettingsError, Unreachable
 from runherald.events import AmlRunEvent, AmlRunHeartbeatEvent, AmlRunMetricEvent, AmlRunStatusChangedEvent, Event
+from runherald.producers.errors import Unsupported
 from runherald.producers.journal.folder import journal_folders
 from runherald.producers.journal.reader import JournalReader
 from runherald.producers.shipping.batching import to_events
@@ -438,3 +441,10 @@ def test_an_argument_that_cannot_be_taken_is_named_as_python_knows_it(home: Path
 
 def test_the_portal_url_is_that_of_the_runs_page(run: Run, experiment: Experiment) -> None:
     assert run.get_portal_url() == f"{experiment.workspace.session.client.url}/runs/{run.id}"
+
+
+def test_a_copy_of_a_run_is_the_run_and_no_other_process_gets_one(run: Run, experiment: Experiment) -> None:
+    for thing, instead in ((run, r"Run\.get"), (experiment, r"Experiment\(Workspace"), (experiment.workspace, r"Workspace\(name=")):
+        assert copy.copy(thing) is copy.deepcopy({"held": thing})["held"] is thing
+        with pytest.raises(Unsupported, match=f"cannot be sent to another process; .*{instead}"):
+            ForkingPickler.dumps(thing)
