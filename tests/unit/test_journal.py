@@ -62,16 +62,23 @@ def test_records_are_read_while_the_journal_is_written(tmp_path: Path) -> None:
     journal.close()
 
 
-def test_one_write_a_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    journal = Journal(tmp_path, HEAD)
-    writes: list[int] = []
+@pytest.fixture
+def writes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The lengths of what is written from now on."""
+    lengths: list[int] = []
     real = os.write
 
     def counted(descriptor: int, data: bytes) -> int:
-        writes.append(len(data))
+        lengths.append(len(data))
         return real(descriptor, data)
 
     monkeypatch.setattr(os, "write", counted)
+    return lengths
+
+
+def test_one_write_a_record(tmp_path: Path, writes: list[int]) -> None:
+    journal = Journal(tmp_path, HEAD)
+    writes.clear()  # the journal's head
     journal.append(b"a" * 100_000)
     assert len(writes) == 1
     journal.close()
@@ -349,16 +356,9 @@ def test_a_write_that_was_cut_short_leaves_no_damage(tmp_path: Path, monkeypatch
     journal.close()
 
 
-def test_many_records_of_one_call_are_as_those_of_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_records_of_one_call_are_as_those_of_many(tmp_path: Path, writes: list[int]) -> None:
     journal = Journal(tmp_path, HEAD, segment_bytes=40_000)
-    writes: list[int] = []
-    real = os.write
-
-    def counted(descriptor: int, data: bytes) -> int:
-        writes.append(len(data))
-        return real(descriptor, data)
-
-    monkeypatch.setattr(os, "write", counted)
+    writes.clear()
     journal.append(b"first")
     journal.extend(b"%d" % number for number in range(5_000))
     journal.extend([])
