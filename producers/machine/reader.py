@@ -128,7 +128,8 @@ def _busy(times: Any) -> float:
     """Return the seconds that were worked; a guest's are in its user's already."""
     idle = times.idle + getattr(times, "iowait", 0.0)
     guests = getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)
-    return float(sum(times) - idle - guests - getattr(times, "steal", 0.0))
+    # Of large numbers a small one is left: unrounded it may seem to shrink while nothing works, as a counter does that began anew.
+    return round(float(sum(times) - idle - guests - getattr(times, "steal", 0.0)), 3)
 
 
 def _counters(read: Any) -> Any:

@@ -16,6 +16,7 @@ import pytest
 from runherald import Experiment, Workspace
 from runherald.errors import InvalidInput
 from runherald.producers.journal.folder import journal_folders
+from runherald.producers.machine import reader
 from runherald.producers.machine.reader import MachineReader
 from runherald.producers.machine.readings import Reading, points
 from runherald.producers.machine.sampler import MachineSampler
@@ -56,6 +57,11 @@ def test_processes_below_this_one_count(tmp_path: Path) -> None:
     with psutil.Popen(["sleep", "60"]) as child:
         assert {pid for pid, _ in reader.read().process_cpu} >= {os.getpid(), child.pid}
         child.kill()
+
+
+def test_while_nothing_works_the_time_that_was_worked_stays_the_same() -> None:
+    before = psutil.cpu_times()._replace(user=77_345.61, system=12_023.07, nice=3.2, idle=98_765.43)
+    assert len({reader._busy(before._replace(idle=before.idle + ticks / 100)) for ticks in range(1_000)}) == 1
 
 
 def test_a_run_is_sampled_from_its_beginning_to_its_end(tmp_path: Path, experiment: Experiment) -> None:
