@@ -36,7 +36,7 @@ def capture(writer: RunWriter, folder: str | os.PathLike[str] | None = None) -> 
             writer.add_properties(properties)
 
     # Where it stands is told first: what was changed since may take git longer than the run.
-    recording = Recording((started, lambda: known_to_git(place, changes=False), lambda: known_to_git(place)), add)
+    recording = Recording((started, lambda: known_to_git(place, changes=False), lambda: _changes(place)), add)
     writer.before_end[_KEY] = recording.finish
     recording.start()
 
@@ -63,6 +63,12 @@ def known_to_git(folder: Path, *, timeout_seconds: float | None = None, changes:
 
     state = read_git(folder, timeout_seconds=GIT_SECONDS if timeout_seconds is None else timeout_seconds, changes=changes)
     return {} if state is None else git_properties(state)
+
+
+def _changes(folder: Path) -> dict[str, str]:
+    from runherald.producers.provenance.git import git_properties, read_changes
+
+    return git_properties(read_changes(folder, timeout_seconds=GIT_SECONDS))
 
 
 def submitted_provenance(folder: Path, command: Sequence[str], variables: Mapping[str, str]) -> dict[str, str]:

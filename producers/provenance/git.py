@@ -16,6 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from runherald.producers.allowed import allowed
 from runherald.producers.texts import line_of
@@ -64,16 +65,25 @@ def read_git(
     git = _Git(folder, monotonic() + timeout_seconds, monotonic)
     if git.line("rev-parse", "--is-inside-work-tree") != "true":
         return None
-    commit = git.line("rev-parse", "--verify", "--quiet", "HEAD")
-    branch, remote = git.line("symbolic-ref", "--quiet", "--short", "HEAD"), public_address(_remote(git))
-    diff = git.digest("diff", "HEAD", "--no-ext-diff", "--no-textconv", "--no-color", "--binary") if commit and changes else None
-    return GitState(
-        commit=commit,
-        branch=branch,
-        remote=remote,
-        dirty=None if diff is None else diff[0] > 0,
-        diff_sha256=diff[1] if diff is not None and diff[0] > 0 else "",
+    place = GitState(
+        commit=git.line("rev-parse", "--verify", "--quiet", "HEAD"),
+        branch=git.line("symbolic-ref", "--quiet", "--short", "HEAD"),
+        remote=public_address(_remote(git)),
     )
+    if not (place.commit and changes):
+        return place
+    changed = _changes(git)
+    return replace(place, dirty=changed.dirty, diff_sha256=changed.diff_sha256)
+
+
+def read_changes(folder: Path, *, timeout_seconds: float, monotonic: Callable[[], float] = time.monotonic) -> GitState:
+    """Return what was changed since the commit, and nothing else of the state; nothing where `read_git` says nothing of it."""
+    return _changes(_Git(folder, monotonic() + timeout_seconds, monotonic))
+
+
+def _changes(git: _Git) -> GitState:
+    diff = git.digest("diff", "HEAD", "--no-ext-diff", "--no-textconv", "--no-color", "--binary")
+    return GitState() if diff is None else GitState(dirty=diff[0] > 0, diff_sha256=diff[1] if diff[0] > 0 else "")
 
 
 def public_address(remote: str) -> str:

@@ -180,10 +180,12 @@ def test_a_run_that_begins_records_where_it_comes_from(
     monkeypatch.setattr("sys.argv", [str(repository / "code" / "train.py")])
     monkeypatch.setattr("sys.orig_argv", ["python", "train.py", "--token", "hunter2"])
     run = experiment.start_logging(provenance=True)
+    wait_until("what was changed", lambda: "azureml.git.dirty" in properties(tmp_path / "home", run.id), 30)
     run.complete()
     found = properties(tmp_path / "home", run.id)
     assert found["azureml.git.commit"] == git(repository, "rev-parse", "HEAD")
     assert found["runherald.command"] == "python train.py --token '***'"
+    assert found["azureml.git.dirty"] == "False"
     silent = experiment.start_logging(provenance=False)
     child = silent.child_run()
     child.complete()
