@@ -6,7 +6,6 @@ import atexit
 import dataclasses
 import logging
 import os
-import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -15,6 +14,7 @@ from itertools import islice
 from runherald import Run
 from runherald.errors import RunheraldError
 from runherald.producers.allowed import allowed
+from runherald.producers.run.left_open import exception_of_script
 from runherald.producers.texts import line_of, text_of
 
 RANK_VARIABLES = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "JSM_NAMESPACE_RANK", "LOCAL_RANK")
@@ -100,8 +100,8 @@ class Reporter:
             _log.warning("bridge_left_out what=%r reason=%r", what, reason)
 
     def _end_with_process(self) -> None:
-        """End what the training left open: Python keeps the exception that ends a script."""
-        self.end(None if hasattr(sys, "ps1") else getattr(sys, "last_value", None))
+        """End what the training left open."""
+        self.end(exception_of_script())
 
 
 def _said(error: Exception) -> str:

@@ -27,6 +27,7 @@ from runherald.status import Cause, Status
 from ..experiment import Experiment
 from ..workspace import Workspace
 from .identity import Outputs
+from .left_open import exception_of_script
 from .run import Run
 from .submitted import SubmittedRun
 
@@ -131,10 +132,10 @@ class OfflineRun(Run):
             sys.stdout.write(f"{self._id}: {name}: {line}\n")
 
     def _end_with_process(self) -> None:
-        """End what the script left open. Python keeps the exception that ended a script; a session's is an old one that was seen."""
+        """End what the script left open."""
         if self.has_ended or self._session.closed or os.getpid() != self._pid:
             return
-        error: BaseException | None = None if hasattr(sys, "ps1") else getattr(sys, "last_value", None) or exit_of_process()
+        error = None if hasattr(sys, "ps1") else exception_of_script() or exit_of_process()
         if error is None or is_success(error):
             self._end(Status.COMPLETED)
         elif isinstance(error, KeyboardInterrupt):

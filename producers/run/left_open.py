@@ -24,9 +24,13 @@ def fail_if_left_open(run: Run) -> None:
     _begun.add(run)
 
 
+def exception_of_script() -> BaseException | None:
+    """Return the exception that ended the script, which Python keeps; a session's or notebook's is an old one, that was seen."""
+    return None if hasattr(sys, "ps1") else getattr(sys, "last_value", None)
+
+
 def _fail_open_runs() -> None:
-    # Python keeps the exception that ended a script; that of a session or a notebook is an old one, which was seen.
-    error: BaseException | None = None if hasattr(sys, "ps1") else getattr(sys, "last_value", None)
+    error = exception_of_script()
     if error is None:
         return
     for run in list(_begun):
