@@ -46,6 +46,8 @@ class Session:
     def __init__(self, destination: Destination) -> None:
         self.destination = destination
         self.closed = False
+        self.told_of_left = False
+        """Whether somebody has told already that not all is sent."""
         self._recorders: weakref.WeakSet[Recorder] = weakref.WeakSet()
         self._open()
 
@@ -96,7 +98,7 @@ class Session:
         """Send what is left, for at most 10 s, and let go; what cannot be sent stays in its journal."""
         self.closed = True
         left = self.shipper.drain(EXIT_SECONDS)
-        if left:
+        if left and not self.told_of_left:
             _log.warning("records_left count=%d home=%s: `runherald sync` sends them", left, self.destination.home)
         self.shipper.stop()
         if self._client is not None:

@@ -74,7 +74,7 @@ def execute_command(args: argparse.Namespace) -> int:
     from runherald.producers.jobs.job import Job
     from runherald.producers.jobs.preparation import prepare_run
 
-    told = _tell_on_stderr()
+    _tell_on_stderr()
     workspace = workspace_of(args, args.workspace)
     experiment = Experiment(workspace, name)
     with _alone(workspace.session.destination.home, args.run_id):
@@ -96,8 +96,7 @@ def execute_command(args: argparse.Namespace) -> int:
             ),
             run,
         )
-    if _say_if_away(run):
-        told.addFilter(lambda record: not record.getMessage().startswith("records_left"))  # it has just been said
+    workspace.session.told_of_left = _say_if_away(run)
     return status
 
 
@@ -153,7 +152,7 @@ def _command(words: list[str]) -> tuple[str, ...]:
     return command
 
 
-def _tell_on_stderr() -> logging.Handler:
+def _tell_on_stderr() -> None:
     """Show what goes wrong on our side among what the program prints, named; that the server is away is said once, at the end."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("runherald: %(message)s"))
@@ -161,7 +160,6 @@ def _tell_on_stderr() -> logging.Handler:
     log = logging.getLogger("runherald")
     log.addHandler(handler)
     log.propagate = False
-    return handler
 
 
 def _page(run: Run) -> str:
