@@ -10,7 +10,7 @@ from pathlib import Path
 from runherald.errors import InvalidInput
 from runherald.events import Evidence, RunHeader
 from runherald.limits import DEFAULT_LIMITS
-from runherald.producers.texts import line_of
+from runherald.producers.texts import given_number, line_of
 
 MAX_LEASE_SECONDS = 7 * 86_400
 _KERNEL = "kernel_launcher.py"
@@ -55,8 +55,9 @@ def check_lease(seconds: object) -> float:
         InvalidInput: it is no number above 0 and at most 7 days.
     """
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds <= MAX_LEASE_SECONDS:
-        given = seconds if isinstance(seconds, (int, float)) else f"a {type(seconds).__name__}"
-        raise InvalidInput(f"lease_seconds: is {given}; pass a number of seconds above 0 and at most {MAX_LEASE_SECONDS} (7 days)")
+        raise InvalidInput(
+            f"lease_seconds: is {given_number(seconds)}; pass a number of seconds above 0 and at most {MAX_LEASE_SECONDS} (7 days)"
+        )
     return float(seconds)
 
 

@@ -26,6 +26,11 @@ def sendable(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
+def given_number(value: object) -> str:
+    """Return what an error says of a value where a number was wanted: the number itself, or its kind."""
+    return str(value) if isinstance(value, (int, float)) else f"a {type(value).__name__}"
+
+
 def cut(text: str, length: int) -> str:
     """Return a text of at most so many characters; of a longer one the beginning."""
     return text if len(text) <= length else text[: length - 1] + "…"

@@ -8,9 +8,6 @@ from typing import Any
 
 from faust.transport.drivers.aiokafka import Consumer
 
-NOWHERE = 0
-"""What aiokafka does not go back to: a group's place in a partition where nothing, or only its beginning, was committed."""
-
 
 class StillConsumer(Consumer):
     """A consumer that hands on nothing between the news of an assignment and Faust's word that it is complete.
@@ -36,7 +33,7 @@ class StillConsumer(Consumer):
     async def seek_to_committed(self) -> Mapping[Any, int]:
         """Go back to what is committed, to a partition's beginning where nothing is, and return what is."""
         committed = await super().seek_to_committed()
-        unknown = [partition for partition, offset in committed.items() if (offset or NOWHERE) <= NOWHERE]
+        unknown = [partition for partition, offset in committed.items() if (offset or 0) <= 0]  # aiokafka leaves these where they are
         if unknown:
             # In the client's own thread: it is not made for being called from another.
             await self._thread.call_thread(self._go_to, await self.earliest_offsets(*unknown))

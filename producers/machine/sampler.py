@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 
 from runherald.errors import InvalidInput, RunheraldError
 from runherald.producers.machine.readings import Reading, points
+from runherald.producers.texts import given_number
 
 INTERVAL_SECONDS = 10.0
 _STOP_SECONDS = 1.0
@@ -77,6 +78,5 @@ def check_interval(seconds: object) -> float:
         InvalidInput: it is no number from 0.1 to 3,600.
     """
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0.1 <= seconds <= 3_600:
-        given = seconds if isinstance(seconds, (int, float)) else f"a {type(seconds).__name__}"
-        raise InvalidInput(f"every_seconds: is {given}; pass a number of seconds from 0.1 to 3600")
+        raise InvalidInput(f"every_seconds: is {given_number(seconds)}; pass a number of seconds from 0.1 to 3600")
     return float(seconds)
