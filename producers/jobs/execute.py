@@ -185,7 +185,9 @@ class _Execution:
     def _announce(self, stopping: Stopping) -> None:
         """Say that the program is about to be told to end: to who waits, to history, and to a program that looks at `cancel_requested`."""
         assert stopping.asked is not None
-        _log.warning("program_told_to_end run=%s: %s", self._job.run_id, stopping.asked.reason)
+        # On a terminal somebody waits for the end. A runner's log is kept when there is something in it: this is nothing to look into.
+        level = logging.WARNING if self._job.is_terminal else logging.INFO
+        _log.log(level, "program_told_to_end run=%s: %s", self._job.run_id, stopping.asked.reason)
         if not self._writer.cancel_requested:  # else it is known, with who asked for it
             self._writer.report(Status.CANCEL_REQUESTED, cause=stopping.asked.cause, message=stopping.asked.reason)
         with contextlib.suppress(OSError):  # then only those are told that handle the signal

@@ -112,6 +112,15 @@ def test_a_cancelled_run_is_canceled_at_once_and_its_script_may_save(experiment:
     wait_until("the runners to go", lambda: not any(folder.exists() for folder in folders), 30)
 
 
+def test_nothing_is_left_of_a_cancelled_run_whose_script_has_to_be_told_by_a_signal(experiment: Experiment, code: Path) -> None:
+    run = experiment.submit(ScriptRunConfig(code, command="echo up; exec sleep 600"))
+    wait_until("the script to run", lambda: "up" in "".join(run.get_details_with_logs()["logFiles"].values()), 30)
+    run.cancel()
+    folder = job_folder(experiment.workspace.session.destination.home, run.id)
+    wait_until("the runner to go", lambda: not folder.exists(), 30)
+    assert run.get_status() == "Canceled"
+
+
 def test_what_cannot_be_run_makes_no_run(experiment: Experiment, code: Path) -> None:
     with pytest.raises(InvalidInput, match=r"script: .* has no file 'none\.py'"):
         ScriptRunConfig(code, "none.py")
