@@ -12,6 +12,7 @@ from runherald.events import AmlRunEvent
 from runherald.sinks.connection import HistoryDatabase
 from runherald.status import Status
 from tests.drills.books import Books, check_books
+from tests.drills.kafka_world import was_cut_off
 from tests.drills.ledger import Ledger, Said, read_ledgers
 from tests.drills.partition_moves import turned
 from tests.drills.schedule import schedule
@@ -51,6 +52,19 @@ def test_a_full_move_gives_every_partition_another_leader_and_the_same_replicas(
     for place, replicas in moves.items():
         assert sorted(replicas) == [1, 2, 3]
         assert replicas[0] != orders[place.partition][0]
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("", False),
+        ("worker=faust event=ended processor=mailer; the others are stopped", False),
+        ("processor=mailer event=ended error=Unreachable: log: Kafka does not answer", True),
+        ("processor=mailer event=ended error=Unreachable: log\nprocessor=history event=ended error=KeyError: 'x'", False),
+    ],
+)
+def test_a_worker_may_end_itself_because_something_else_was_away_and_for_nothing_else(said: str, expected: bool) -> None:
+    assert was_cut_off(said) is expected
 
 
 def books_of(history: HistoryDatabase, folder: Path, said: Mapping[str, Said], *, killed: int = 0) -> Books:
