@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,10 +10,27 @@ from pathlib import Path
 
 import pytest
 
+from runherald.errors import Unreachable
+from runherald.sinks import migrate as schema
 from runherald.sinks.connection import HistoryDatabase
 from runherald.sinks.guard.views import USER_VIEWS
-from runherald.sinks.migrate import SchemaMismatch, migrate, migrations, pending
+from runherald.sinks.migrate import Migration, SchemaMismatch, migrate, migrations, pending
+from runherald.sinks.running_inserts import wait_for_running_inserts
+from tests.server_process import wait_until
 
+WITH_VIEW = Migration(
+    "9001_with_view",
+    (
+        "CREATE TABLE IF NOT EXISTS $database.ends $on_cluster (workspace String, run_id String, status String, version UInt64)"
+        " ENGINE = ${replicated}ReplacingMergeTree(version) ORDER BY (workspace, run_id)",
+        "CREATE MATERIALIZED VIEW IF NOT EXISTS $database.ends_feed $on_cluster TO $database.ends AS"
+        " SELECT workspace, run_id, status, version FROM $database.run_state",
+        "-- The runs that were there before.\nINSERT INTO $database.ends (workspace, run_id, status, version)\n"
+        "SELECT workspace, run_id, status, version FROM $database.run_state",
+    ),
+    "digest",
+)
+RUNNING_INSERT = "SELECT query_id FROM system.processes WHERE query_kind = 'Insert' AND current_database = currentDatabase()"
 SCHEMA_PAGE = Path(__file__).parents[2] / "docs" / "schema.md"
 
 
@@ -39,6 +57,45 @@ def test_two_may_migrate_at_once(history_database: HistoryDatabase) -> None:
 
     applied = history_database.client().query("SELECT name FROM schema_migrations FINAL ORDER BY name").result_rows
     assert [name for (name,) in applied] == [migration.name for migration in migrations()]
+
+
+def test_a_view_that_a_migration_makes_misses_nothing_of_inserts_that_are_under_way(
+    history_database: HistoryDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    migrate(history_database)
+    released = migrations()
+    monkeypatch.setattr(schema, "migrations", lambda: [*released, WITH_VIEW])
+    client = history_database.client()
+    with ThreadPoolExecutor(1) as pool:
+        # The view is made while the insert runs, which without any waiting would end long after the copy.
+        insert = pool.submit(_insert_slowly, history_database)
+        wait_until("the insert to run", lambda: client.query(RUNNING_INSERT).result_rows, 30)
+        assert migrate(history_database) == [WITH_VIEW.name]
+        insert.result()
+    assert client.query("SELECT run_id, status FROM ends FINAL").result_rows == [("slow", "Running")]
+
+
+def test_an_insert_that_does_not_end_is_named(history_database: HistoryDatabase) -> None:
+    migrate(history_database)
+    client = history_database.client()
+    seconds = itertools.count(step=10.0)
+    with ThreadPoolExecutor(1) as pool:
+        insert = pool.submit(_insert_slowly, history_database)
+        wait_until("the insert to run", lambda: client.query(RUNNING_INSERT).result_rows, 30)
+        [(query_id,)] = client.query(RUNNING_INSERT).result_rows
+        with pytest.raises(Unreachable, match=rf"under way for 15 s \(query_id {query_id}\).*migrate again"):
+            wait_for_running_inserts(
+                client, history_database.database, bound_seconds=15.0, sleep=lambda _seconds: None, now=lambda: next(seconds)
+            )
+        insert.result()
+
+
+def _insert_slowly(history: HistoryDatabase) -> None:
+    client = history.new_client()
+    client.command(
+        "INSERT INTO run_state (workspace, run_id, version, status) SELECT 'default', 'slow', 1 + sleep(3), 'Running'"  # the most it takes
+    )
+    client.close()
 
 
 def test_a_migration_applied_in_another_form_is_refused() -> None:
