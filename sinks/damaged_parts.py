@@ -1,48 +1,82 @@
-"""Parts of the embedded engine's tables whose files are not what was written: found, and made again from what they were merged of.
+"""Parts of the embedded engine's tables whose files are not what was written: found, and made again from what they were made of.
 
-A merge that finds the disk full leaves a part of empty files behind, says nothing, and puts it in the place of its sources (chDB 26.9).
-The sources stay for some minutes (`runherald.sinks.access`). Attached anew, a table sets such a part aside and goes on with the sources.
+When the disk becomes full while an insert or a merge writes its part, the engine leaves a part of empty files behind, and says that all
+went well (chDB 26.9). Attached anew, a table sets such a part aside. A merge's sources stay for some minutes (`runherald.sinks.access`),
+and the table goes on with them. An insert has none: whoever inserts looks before it takes its rows for stored, and if anything was damaged
+since it began, inserts them again (`runherald.sinks.writer`).
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from pathlib import Path
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from runherald.api import DAMAGE_REMEDY
-from runherald.errors import RunheraldError
+from runherald.errors import RunheraldError, Unreachable
 from runherald.sinks.connection import HistoryDatabase
+from runherald.sinks.embedded import Parts
 
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 10.0
-"""How often is looked: well below the time for which sources are kept."""
+"""How often is looked for what merges leave: well below the time for which sources are kept."""
+ROOM_BYTES = 16 * 2**20
+"""How much room the disk has to have before a table is attached anew."""
 
 _ACTIVE = "SELECT table, path, bytes_on_disk FROM system.parts WHERE active AND database = currentDatabase()"
 _SET_ASIDE = """
 SELECT table, count() FROM system.detached_parts
-WHERE database = currentDatabase() AND reason = 'broken-on-start'
+WHERE database = {database:String} AND name LIKE 'broken-on-start%'
 GROUP BY table ORDER BY table
 """
 
 
-def heal_tables(history: HistoryDatabase) -> list[str]:
-    """Attach the tables with damaged parts anew, and return their names."""
-    damaged = sorted({table for table, path, size in history.client().query(_ACTIVE).result_rows if _is_damaged(Path(path), size)})
-    for table in damaged:
-        # For some milliseconds there is no such table: whoever writes to it begins again from what is committed.
-        history.client().command("DETACH TABLE {table:Identifier} SYNC", {"table": table})
-        history.client().command("ATTACH TABLE {table:Identifier}", {"table": table})
-        logger.error("history part damaged table=%s: made again from its sources; was the disk full?", table)
+def heal_tables(history: HistoryDatabase, *, new_alone: bool = False) -> list[str]:
+    """Attach the tables with damaged parts anew, and return their names; nothing where the engine is not in this process.
+
+    `new_alone`: look at parts alone that were not there at the last look.
+
+    Raises:
+        Unreachable: there are some, and no room on the disk. Nothing was done.
+    """
+    engine = history.engine
+    if engine is None:
+        return []
+    with engine.parts.lock:
+        _attach(history, engine.parts)
+        damaged = sorted(_damaged(history, engine.parts, new_alone=new_alone))
+        if damaged:
+            _require_room(history, engine.folder)
+        for table in damaged:
+            engine.parts.detached.append((history.database, table))
+            # For some milliseconds there is no such table: whoever writes to it begins again from what is committed.
+            history.client().command("DETACH TABLE {table:Identifier} SYNC", {"table": table})
+            _attach(history, engine.parts)
+            logger.error("history part damaged table=%s: made again from what it was made of; was the disk full?", table)
     return damaged
+
+
+def damages(history: HistoryDatabase) -> int:
+    """Return how often parts were set aside as damaged: where it grew since an insert began, that one's rows may be gone.
+
+    0 where the engine is not in this process.
+    """
+    if history.engine is None:
+        return 0
+    parts = history.engine.parts
+    with parts.lock:
+        if history.database not in parts.damages:
+            parts.damages[history.database] = sum(set_aside(history).values())
+        return parts.damages[history.database]
 
 
 def set_aside(history: HistoryDatabase) -> dict[str, int]:
     """Return how many parts of which tables could not be read when they were attached: rows may be missing."""
-    return {str(table): int(count) for table, count in history.client().query(_SET_ASIDE).result_rows}
+    return _set_aside(history, history.database)
 
 
 def say_what_is_set_aside(history: HistoryDatabase) -> None:
@@ -79,6 +113,34 @@ class DamagedPartsWatch:
             heal_tables(self._history)
         except (ClickHouseError, RunheraldError) as error:
             logger.warning("history parts cannot be looked at error=%s", type(error).__name__)
+
+
+def _attach(history: HistoryDatabase, parts: Parts) -> None:
+    """Attach what was detached, by an earlier look if that could not."""
+    for database, table in list(parts.detached):
+        name = {"database": database, "table": table}
+        history.client().command("ATTACH TABLE IF NOT EXISTS {database:Identifier}.{table:Identifier}", name)
+        parts.detached.remove((database, table))
+        parts.damages[database] = max(parts.damages.get(database, 0) + 1, sum(_set_aside(history, database).values()))
+
+
+def _set_aside(history: HistoryDatabase, database: str) -> dict[str, int]:
+    return {str(table): int(count) for table, count in history.client().query(_SET_ASIDE, {"database": database}).result_rows}
+
+
+def _damaged(history: HistoryDatabase, parts: Parts, *, new_alone: bool) -> set[str]:
+    """Return the tables that have damaged parts."""
+    active = history.client().query(_ACTIVE).result_rows
+    known = parts.whole.get(history.database, frozenset()) if new_alone else frozenset()
+    damaged = {path: table for table, path, size in active if path not in known and _is_damaged(Path(path), size)}
+    parts.whole[history.database] = frozenset(path for _, path, _ in active if path not in damaged)
+    return set(damaged.values())
+
+
+def _require_room(history: HistoryDatabase, folder: Path) -> None:
+    disk = os.statvfs(folder)
+    if disk.f_bavail * disk.f_frsize < ROOM_BYTES:
+        raise Unreachable(f"history {history.url_for_humans}: the disk is full, and has damaged what was being written; make room")
 
 
 def _is_damaged(part: Path, size: int) -> bool:

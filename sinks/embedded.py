@@ -17,6 +17,23 @@ if TYPE_CHECKING:
     from chdb.state.sqlitelike import Connection
 
 
+class Parts:
+    """What this process knows of the parts that its tables consist of.
+
+    Attributes:
+        lock: held by whoever looks at them.
+        damages: by database, how often some were set aside as damaged, as far as anybody asked.
+        whole: by database, the paths of those that were whole at the last look.
+        detached: databases and tables that are to be attached again.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.damages: dict[str, int] = {}
+        self.whole: dict[str, frozenset[str]] = {}
+        self.detached: list[tuple[str, str]] = []
+
+
 class EmbeddedEngine:
     """A folder that this process has open, with its users counted.
 
@@ -25,6 +42,7 @@ class EmbeddedEngine:
         config: the configuration file to open connections with.
         databases: the databases whose views users may query, fixed when the engine opened.
         connection_text: what `chdb.connect` takes to open one more connection.
+        parts: what is known of its tables' parts.
     """
 
     def __init__(self, folder: Path, config: Path, databases: frozenset[str]) -> None:
@@ -33,6 +51,7 @@ class EmbeddedEngine:
         self.databases = databases
         self.connection_text = f"{folder}?config-file={quote(str(config), safe='')}"
         self.users = 1
+        self.parts = Parts()
         # The engine lets go of the folder when no connection is open, so one stays.
         self._anchor = _connect(folder, self.connection_text)
 

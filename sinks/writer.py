@@ -17,6 +17,10 @@ does depend on the cut (the state of a run after the last event of a batch) has 
 the latest. The other way round, a token never hides a row that is missing: rows that come again under a token that is known are as many,
 from the same records, as those that were stored under it.
 
+The embedded engine may say that an insert went well whose files a full disk has left empty. So there the parts are looked at before the
+watermarks are set, and where any was damaged since the inserts began, they are done again. What was set aside as damaged is part of each
+token: layer 1 knows the tokens of before, and not that their rows are gone.
+
 What a materialised view makes of an insert is not stored in one step with it. So whatever comes again of rows that feed a view is to be
 inserted again, although it is there: layer 1 hides a repeat from the table alone, and the view's table takes it if it lacks it.
 """
@@ -38,6 +42,7 @@ from msgspec.structs import replace
 from runherald.clock import Clock, to_micros
 from runherald.records import TopicPartition
 from runherald.sinks.connection import HistoryDatabase
+from runherald.sinks.damaged_parts import damages, heal_tables
 from runherald.sinks.errors import classify
 from runherald.sinks.retry import Retry
 from runherald.sinks.rows import BadRecord, Column, Range
@@ -90,7 +95,7 @@ class TableWriter:
             Exception: whatever the database raised that is neither retriable nor about a value.
         """
         await self.settle()
-        bad = [record for shares in by_table(ranges) for record in await self._insert(shares)]
+        bad = await self._store(list(by_table(ranges)))
         dead = [len({record.offset for record in bad if record in written}) for written in ranges]
         self._held += [replace(written, dead=written.dead + count) for written, count in zip(ranges, dead, strict=True) if count]
         await self._confirm([written for written, count in zip(ranges, dead, strict=True) if not count])
@@ -104,6 +109,17 @@ class TableWriter:
     def forget(self, partitions: Collection[TopicPartition]) -> None:
         """Let go of partitions: their records come again, here or elsewhere."""
         self._held = [held for held in self._held if held.partition not in partitions]
+
+    async def _store(self, tables: Sequence[Sequence[Share]]) -> list[BadRecord]:
+        """Insert rows of tables; into the embedded engine until they are there."""
+        while True:
+            before = damages(self._db)
+            bad = [record for shares in tables for record in await self._insert(shares)]
+            if not self._db.embedded:
+                return bad
+            await self._retry.until_done("parts", partial(heal_tables, self._db, new_alone=True))
+            if damages(self._db) == before:
+                return bad
 
     async def _insert(self, shares: Sequence[Share]) -> list[BadRecord]:
         """Insert rows of one table; where a value is the fault, the two halves, down to the record that has it."""
@@ -142,7 +158,8 @@ class TableWriter:
         covered = ",".join(spans)
         if len(covered) > _LONGEST_SPANS:
             covered = sha256(covered.encode()).hexdigest()
-        return f"{TOKEN_VERSION}:{self._processor}:{table}:{covered}"
+        lost = damages(self._db)
+        return f"{TOKEN_VERSION}:{self._processor}:{table}:{covered}{f':{lost}' if lost else ''}"
 
     def _column_types(self, client: Client, table: str) -> Mapping[str, ClickHouseType]:
         known = self._types.get(table)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import pytest
 
+from runherald.errors import Unreachable
+from runherald.sinks import damaged_parts
 from runherald.sinks.connection import HistoryDatabase
-from runherald.sinks.damaged_parts import heal_tables, set_aside
+from runherald.sinks.damaged_parts import damages, heal_tables, set_aside
+from tests.fixtures.emptied_parts import empty_parts
 
 SIZES = (1_000, 6_000)
 
@@ -18,18 +21,6 @@ def merged_table(history: HistoryDatabase) -> None:
     client.command("OPTIMIZE TABLE merged FINAL")
 
 
-def empty_the_merge(history: HistoryDatabase) -> Path:
-    """Leave of the merged part what a merge on a full disk leaves: each file, and nothing in it."""
-    [(path,)] = (
-        history.client()
-        .query("SELECT path FROM system.parts WHERE active AND table = 'merged' AND database = currentDatabase()")
-        .result_rows
-    )
-    for file in Path(path).iterdir():
-        file.write_bytes(b"")
-    return Path(path)
-
-
 def counts(history: HistoryDatabase) -> tuple[int, int, int]:
     [row] = history.client().query("SELECT count(), uniqExact(a), countIf(b = '') FROM merged").result_rows
     return (row[0], row[1], row[2])
@@ -38,7 +29,7 @@ def counts(history: HistoryDatabase) -> tuple[int, int, int]:
 def test_a_merge_whose_files_are_empty_is_made_again_from_its_sources(history_database: HistoryDatabase) -> None:
     merged_table(history_database)
     assert heal_tables(history_database) == []
-    empty_the_merge(history_database)
+    empty_parts(history_database, "merged")
     assert heal_tables(history_database) == ["merged"]
     assert counts(history_database) == (SIZES[1], SIZES[1], 0)
     assert set_aside(history_database) == {"merged": 1}
@@ -50,7 +41,28 @@ def test_a_merge_whose_files_are_empty_is_made_again_from_its_sources(history_da
 
 def test_a_part_that_is_short_of_its_size_is_damaged(history_database: HistoryDatabase) -> None:
     merged_table(history_database)
-    part = empty_the_merge(history_database)
+    [part] = empty_parts(history_database, "merged")
     (part / "checksums.txt").write_bytes(b"something")
     assert heal_tables(history_database) == ["merged"]
+    assert counts(history_database) == (SIZES[1], SIZES[1], 0)
+
+
+def test_nothing_is_detached_while_there_is_no_room(history_database: HistoryDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    merged_table(history_database)
+    empty_parts(history_database, "merged")
+    with monkeypatch.context() as full:
+        full.setattr(damaged_parts, "ROOM_BYTES", 2**60)
+        with pytest.raises(Unreachable, match=r"the disk is full.*make room"):
+            heal_tables(history_database)
+    before = damages(history_database)
+    assert heal_tables(history_database) == ["merged"]
+    assert damages(history_database) == before + 1
+
+
+def test_a_table_that_could_not_be_attached_is_attached_by_the_next_look(history_database: HistoryDatabase) -> None:
+    merged_table(history_database)
+    history_database.client().command("DETACH TABLE merged SYNC")
+    assert history_database.engine is not None
+    history_database.engine.parts.detached.append((history_database.database, "merged"))
+    assert heal_tables(history_database, new_alone=True) == []
     assert counts(history_database) == (SIZES[1], SIZES[1], 0)

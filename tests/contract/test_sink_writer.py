@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,10 +11,12 @@ from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 
 from runherald.records import TopicPartition
 from runherald.sinks.connection import HistoryDatabase
+from runherald.sinks.damaged_parts import heal_tables
 from runherald.sinks.migrate import migrate
 from runherald.sinks.retry import Retry
 from runherald.sinks.rows import Range, TableRows, table_rows
 from runherald.sinks.writer import TableWriter
+from tests.fixtures.emptied_parts import empty_parts
 from tests.fixtures.faulty_history import FaultyHistory
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -26,6 +29,10 @@ _NAMES = ("workspace", "run_id", "file", "producer", "stream", "number", "time",
 def history(history_database: HistoryDatabase) -> FaultyHistory:
     migrate(history_database)
     return FaultyHistory(history_database)
+
+
+class KilledError(Exception):
+    """Stands for the end of the process."""
 
 
 async def no_sleep(_seconds: float) -> None:
@@ -130,6 +137,48 @@ async def test_a_reply_that_is_lost_costs_a_try_and_no_row(history: FaultyHistor
     assert [table for table, _ in history.inserts] == ["log_lines", "log_lines", "ingest_batches"]
     assert history.inserts[0] == history.inserts[1]
     assert stored(history) == sorted([*range(5), *range(5)])
+
+
+async def test_an_insert_that_a_full_disk_left_empty_is_done_again(history: FaultyHistory) -> None:
+    damaged: list[Path] = []
+
+    def empty(table: str, _columns: dict[str, Any]) -> None:
+        if len(damaged) < 2:  # what is stored again is damaged as well
+            damaged.extend(empty_parts(history.as_database, table))
+
+    history.after = empty
+    assert await writer(history).write([range_of(1, 3)]) == []
+    assert len(damaged) == 2
+    assert stored(history) == [1, 1, 2, 2, 3, 3]
+    assert await writer(history).watermarks([HERE]) == {HERE: 3}
+    tables = [table for table, _token in history.inserts]
+    assert tables == ["log_lines", "log_lines", "log_lines", "ingest_batches"]
+
+
+async def test_what_came_before_a_kill_and_was_left_empty_is_no_repeat(history: FaultyHistory) -> None:
+    def die(table: str, _columns: dict[str, Any]) -> None:
+        empty_parts(history.as_database, table)
+        raise KilledError
+
+    history.after = die
+    with pytest.raises(KilledError):
+        await writer(history).write([range_of(1, 3)])
+    history.after = lambda _table, _columns: None
+    # As the engine does when it starts again.
+    heal_tables(history.as_database)
+    await writer(history).write([range_of(1, 3)])
+    assert stored(history) == [1, 1, 2, 2, 3, 3]
+
+
+async def test_what_another_one_found_damaged_is_done_again_too(history: FaultyHistory) -> None:
+    def found_by_another(table: str, _columns: dict[str, Any]) -> None:
+        history.after = lambda _table, _columns: None
+        empty_parts(history.as_database, table)
+        assert heal_tables(history.as_database) == [table]
+
+    history.after = found_by_another
+    await writer(history).write([range_of(1, 3)])
+    assert stored(history) == [1, 1, 2, 2, 3, 3]
 
 
 async def test_an_insert_is_tried_until_the_database_is_back(history: FaultyHistory) -> None:

@@ -10,6 +10,7 @@ from msgspec import Struct, field
 
 from runherald.deploy.mail_catcher import CaughtMail, caught_mails
 from runherald.sinks.connection import HistoryDatabase
+from runherald.sinks.damaged_parts import set_aside
 from runherald.streams.log import Log
 from runherald.streams.rebuild.rebuild import compare
 from tests.drills.ledger import Said
@@ -59,6 +60,7 @@ class Books(Struct, kw_only=True):
         lost: what history does not have of it, in words.
         doubled: what it has twice.
         wrong: what is otherwise not as it must be.
+        set_aside: how many parts of which tables of the embedded engine a full disk had damaged; their rows are to be there all the same.
         told: what is lost of runs whose process had said that a full disk kept it from the journal, and was killed then.
         again: rows that came twice and are one when read.
         notices: how many ended in each state.
@@ -72,6 +74,7 @@ class Books(Struct, kw_only=True):
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
+    set_aside: Mapping[str, int] = {}
     told: list[str] = field(default_factory=list)
     again: int = 0
     notices: Mapping[str, int] = {}
@@ -135,6 +138,7 @@ def check_books(
         books.wrong.append(f"{len(unsaid)} runs are there that nobody began, such as {min(unsaid)}")
     books.lost += [f"run {run_id} in lists" for (run_id,) in client.query(_UNLISTED).result_rows]
     _check_mails(books, history, mails, mails_again_allowed)
+    books.set_aside = set_aside(history)
     books.again = sum(client.query(_AGAIN).result_rows[0])
     [(letters,)] = client.query(_LETTERS).result_rows
     if letters:

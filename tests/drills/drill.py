@@ -40,9 +40,7 @@ def run_drill(world: World, faults: Sequence[Fault], *, say: Say, bound: float) 
         struck.append(Struck(kind=fault.kind, at=at, seconds=time.monotonic() - begun - at))
         say(f"{at:7.1f} s  {fault.kind}, over after {struck[-1].seconds:.1f} s")
     world.settle(bound)
-    return Outcome(
-        struck=struck, recoveries=world.recoveries.seconds, revived=world.revived, rebuilt=dict(world.rebuilt), books=world.books()
-    )
+    return Outcome(struck=struck, recoveries=world.recoveries.seconds, revived=world.revived, books=world.books())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
 
 from runherald.settings import Settings
 from runherald.sinks.connection import HistoryDatabase
-from runherald.sinks.damaged_parts import set_aside
 from runherald.streams.log import Log, open_log
 from tests.drills.producers import Producers
 from tests.drills.schedule import Fault
@@ -54,20 +51,6 @@ class EmbeddedWorld(World):
         time.sleep(fault.lasts)
         disk.empty()
         self.revive()
-
-    def _mend(self) -> None:
-        """Do what the server's log asks for when a full disk has damaged history: make it again from the log."""
-        assert self._server.stop() == 0, "the server did not stop in order"
-        history = self._open_history()
-        try:
-            self.rebuilt = set_aside(history)
-        finally:
-            history.close()
-        if self.rebuilt:
-            command = [sys.executable, "-m", "runherald", "rebuild", "--data", str(self._server.data)]
-            done = subprocess.run(command, capture_output=True, text=True, timeout=1_200, check=False)
-            assert done.returncode == 0, f"rebuild ended with status {done.returncode}: {done.stderr[-2000:]}"
-        self._server.start()
 
     def _stop_own(self) -> None:
         """Nothing: the server is all there is."""

@@ -142,9 +142,6 @@ class KafkaWorld(World):
             case _:
                 self._clickhouse.faults(lose_reply_after_insert=3)
 
-    def _mend(self) -> None:
-        """Nothing: what a disk can damage here is Kafka's and ClickHouse's own."""
-
     def _stop_own(self) -> None:
         for worker in self._workers:
             self._stop_in_order(worker)

@@ -27,21 +27,19 @@ class Outcome(Struct, frozen=True, kw_only=True):
     Attributes:
         recoveries: by the kind of fault, seconds from each kill until everything from before it was processed.
         revived: how often something had ended by itself and was started again.
-        rebuilt: the tables made again from the log, and how many parts of each a full disk had damaged.
     """
 
     struck: Sequence[Struck]
     recoveries: Mapping[str, Sequence[float]]
     revived: int
-    rebuilt: Mapping[str, int]
     books: Books
 
 
 def lines(outcome: Outcome) -> Iterator[str]:
     """Yield what a person reads at the end of a drill: what does not balance, some of each kind, and the figures last."""
     books = outcome.books
-    for table, parts in outcome.rebuilt.items():
-        yield f"rebuilt: {table}, of which a full disk had damaged {parts} parts"
+    for table, parts in outcome.books.set_aside.items():
+        yield f"set aside: {parts} parts of {table}, damaged by a full disk"
     for kind, seconds in sorted(outcome.recoveries.items()):
         yield f"recovery: {kind}: {_spread(seconds)}"
     by_kind = _by_kind(outcome.struck)
@@ -93,8 +91,8 @@ def report(outcome: Outcome, *, options: Mapping[str, object], version: str) -> 
     if outcome.recoveries:
         parts += ["## Recoveries", "From a kill until everything that was in the log then was processed."]
         parts.append(_list(f"{kind}: {_spread(seconds)}" for kind, seconds in sorted(outcome.recoveries.items())))
-    if outcome.rebuilt:
-        parts += ["## Rebuilt", _list(f"{table}: {count} parts damaged by a full disk" for table, count in outcome.rebuilt.items())]
+    if aside := outcome.books.set_aside:
+        parts += ["## Set aside", _list(f"{table}: {count} parts damaged by a full disk" for table, count in aside.items())]
     for name, found in _differences(books):
         if found:
             parts += [f"## {name.capitalize()}", _list(found)]

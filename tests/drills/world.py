@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Self
@@ -36,7 +35,6 @@ class World(ABC):
     Attributes:
         kinds: the faults that it can be struck with here.
         revived: how often something had ended by itself, and was started again as a service manager would.
-        rebuilt: the tables that a full disk had damaged, and how many parts of them: they were made again from the log.
         recoveries: how long work stood still after kills.
     """
 
@@ -44,7 +42,6 @@ class World(ABC):
         self.clock = SteppedClock(folder)
         self.kinds: tuple[str, ...] = (*KINDS, *kinds)
         self.revived = 0
-        self.rebuilt: Mapping[str, int] = {}
         self.recoveries = Recoveries()
         self._folder = folder
         self._post_office = PostOffice(folder / "mails", mail_port)
@@ -79,7 +76,6 @@ class World(ABC):
         self.revive()
         self._producers.finish(bound)
         self._producers.sync()
-        self._mend()
         said, off_disk = self._producers.said(), self._producers.off_disk()
         stored = {run_id: one for run_id, one in said.items() if one.end or run_id not in off_disk}
         wait_for_rest(self._server, stored, bound, meanwhile=self.revive)
@@ -119,10 +115,6 @@ class World(ABC):
     @abstractmethod
     def _open_log(self) -> Log:
         """Open the log."""
-
-    @abstractmethod
-    def _mend(self) -> None:
-        """Do what an operator would have to do before everything can come to rest."""
 
     @abstractmethod
     def _stop_own(self) -> None:
