@@ -39,6 +39,7 @@ class AlertDecided(Payload, frozen=True):
         event_id: of the accepted transition.
         event_time: when the transition happened.
         transition: the accepted transition, so that the mail needs nothing else.
+        transition_partition, transition_offset: where it stands in the status topic; -1 where nobody says.
     """
 
     rule: str
@@ -52,6 +53,8 @@ class AlertDecided(Payload, frozen=True):
     transition: AmlRunStatusChangedEvent
     template: str = "run"
     notices: tuple[DecidedNotice, ...] = ()
+    transition_partition: int = -1
+    transition_offset: int = -1
 
 
 class NoticeAttempted(Payload, frozen=True):

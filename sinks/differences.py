@@ -84,6 +84,7 @@ def compare_table(
     shape: TableShape,
     *,
     open_rows: str = "0",
+    made_open: str = "0",
     by_run: bool = False,
     bucket_rows: int = BUCKET_ROWS,
 ) -> TableDifferences:
@@ -91,11 +92,12 @@ def compare_table(
 
     Args:
         open_rows: the condition of stored rows that are not to be compared yet.
+        made_open: the same of the rows that were made again.
         by_run: a run may have rows under several keys, of which readers see those of its newest version. Which others there are depends on
             where batches ended: they are not compared.
         bucket_rows: how many rows are looked into at once.
     """
-    here, there = _Side(stored, shape, open_rows, by_run), _Side(expected, shape, "0", by_run)
+    here, there = _Side(stored, shape, open_rows, by_run), _Side(expected, shape, made_open, by_run)
     ((rows,),) = select(stored, f"SELECT greatest({here.physical_rows()}, {there.physical_rows()})")
     buckets = max(1, math.ceil(rows / bucket_rows))
     ours, theirs = here.buckets(buckets), there.buckets(buckets)

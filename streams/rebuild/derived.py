@@ -8,7 +8,9 @@ from types import MappingProxyType
 
 from msgspec import Struct
 
-from runherald.alerts import mailer
+from runherald.alerts import alerting, mailer
+from runherald.alerts.alerting import TABLE as DECISIONS
+from runherald.alerts.alerting import taken_decisions_processor
 from runherald.alerts.mailer import MailerProcessor
 from runherald.alerts.notice_table import TABLE as NOTICES
 from runherald.alerts.notice_table import NoticeTable
@@ -25,7 +27,7 @@ from runherald.streams.history import history_processor
 from runherald.streams.logs import logs_processor
 from runherald.streams.metrics import metrics_processor
 from runherald.streams.rebuild.plan import Older
-from runherald.topics import ALERTS, DEAD_LETTERS, EVENTS, LOGS, METRICS
+from runherald.topics import ALERTS, DEAD_LETTERS, EVENTS, LOGS, METRICS, STATUS
 
 Make = Callable[[HistoryDatabase, Clock], Processor]
 
@@ -37,6 +39,8 @@ class Derived(Struct, frozen=True, kw_only=True):
         tables: those it writes, in no order.
         make: makes the processor on a database; the live one's code, so that there is no second rule of what a row is.
         older: where rows come from whose records the log no longer holds.
+        finished_by: the topic that the processor takes in live, where that is another one: how far it is there says which rows are
+            finished, and `topic` is read to its end.
     """
 
     processor: str
@@ -44,6 +48,7 @@ class Derived(Struct, frozen=True, kw_only=True):
     tables: tuple[str, ...]
     make: Make
     older: Older
+    finished_by: str = ""
 
 
 class Undelivered:
@@ -82,6 +87,14 @@ def derived() -> tuple[Derived, ...]:
             older="kept",
         ),
         Derived(processor=logs.NAME, topic=LOGS, tables=("log_lines",), make=logs_processor, older="kept"),
+        Derived(
+            processor=alerting.NAME,
+            topic=ALERTS,
+            tables=(DECISIONS,),
+            make=taken_decisions_processor,
+            older="kept",
+            finished_by=STATUS,
+        ),
         Derived(processor=mailer.NAME, topic=ALERTS, tables=(NOTICES,), make=_silent_mailer, older="kept"),
         Derived(
             processor=dead_letters.NAME,
@@ -95,7 +108,6 @@ def derived() -> tuple[Derived, ...]:
 
 LEFT: Mapping[str, str] = MappingProxyType(
     {
-        "alert_log": "what the rules of that moment decided, which the rules of today may not; what became of it is in notice_log",
         "ingest_batches": "how far the processors are: that is what a rebuild goes by",
         "ingest_watermarks": "how far the processors are: that is what a rebuild goes by",
         "schema_migrations": "what was done to the database",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from runherald.alerts.alerting import TABLE as DECISIONS
 from runherald.alerts.notice_table import TABLE as NOTICES
 from runherald.sinks.former_log import is_former
 from runherald.sinks.fresh_copy import FreshCopy
@@ -29,6 +30,8 @@ def _condition(copy: FreshCopy, table: str, begins: Mapping[int, int], replay: R
     if table == "metric_series":
         older = f"{is_former(shape_of(copy.history, 'metric_points'))} OR {before(begins)}"
         return f"series_id IN (SELECT series_id FROM `{copy.history.database}`.metric_points WHERE {older})"  # noqa: S608
+    if table == DECISIONS:  # they do not say where in the log they stand themselves
+        return f"decision_id NOT IN (SELECT decision_id FROM `{copy.tables.database}`.{DECISIONS})"  # noqa: S608
     older = f"({is_former(shape_of(copy.history, table))} OR {before(begins)})"
     if table == NOTICES:
         known = f"SELECT notice_id FROM `{copy.tables.database}`.{NOTICES}"  # noqa: S608

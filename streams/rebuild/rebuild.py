@@ -99,6 +99,7 @@ class _Rebuild:
         self._say = say
         self._parts: dict[str, list[Part]] = {}
         self._replays: dict[str, Replay] = {}
+        self._finished: dict[str, Mapping[int, int]] = {}
 
     async def compare(self) -> Differences:
         copy = FreshCopy(self._history, cluster=self._cluster)
@@ -152,10 +153,20 @@ class _Rebuild:
             ]
 
     async def _plan(self, each: Derived) -> list[Part]:
+        parts = await self._stored_parts(each, each.finished_by or each.topic)
+        self._finished[each.processor] = {part.partition: part.until for part in parts}
+        if not each.finished_by:
+            return parts
+        # Only now: what the processor has stored of its own topic stands here by now.
         ends = self._log.end_offsets([each.topic])
+        to_the_end = {at: end - 1 for at, end in ends.items()}
+        return plan(each.processor, self._log.begin_offsets([each.topic]), ends, to_the_end, older=each.older)
+
+    async def _stored_parts(self, each: Derived, topic: str) -> list[Part]:
+        ends = self._log.end_offsets([topic])
         stored = await TableWriter(self._history, each.processor, self._clock).watermarks(ends.keys())
         # Asked again: what was stored meanwhile may lie beyond the ends of before.
-        return plan(each.processor, self._log.begin_offsets([each.topic]), self._log.end_offsets([each.topic]), stored, older=each.older)
+        return plan(each.processor, self._log.begin_offsets([topic]), self._log.end_offsets([topic]), stored, older=each.older)
 
     def _differences(self, copy: FreshCopy) -> Differences:
         tables = []
@@ -167,14 +178,16 @@ class _Rebuild:
 
     def _compare_table(self, copy: FreshCopy, each: Derived, table: str) -> TableDifferences:
         shape = shape_of(copy.tables, table)
-        until = {part.partition: part.until for part in self._parts[each.processor]}
-        ends = self._log.end_offsets([each.topic])
+        until = self._finished[each.processor]
+        ends = self._log.end_offsets([each.finished_by or each.topic])
         unfinished = any(end > until[at.partition] for at, end in ends.items())
         still = open_rows(shape, until, self._history.database, unfinished=unfinished)
         if still is None:
             return TableDifferences(table=table, skipped=f"{each.processor} has records to process; compare again when it has")
         by_run = table not in each.tables and shape.has("workspace", "run_id", "version")
-        return compare_table(self._history, copy.tables, shape, open_rows=still, by_run=by_run)
+        # What is read to its end may be ahead of the live processor.
+        made_open = still if each.finished_by else "0"
+        return compare_table(self._history, copy.tables, shape, open_rows=still, made_open=made_open, by_run=by_run)
 
     def _sources(self) -> list[str]:
         return [line for each in derived() for line in words_of(each.processor, self._parts[each.processor])]

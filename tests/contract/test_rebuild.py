@@ -128,6 +128,8 @@ TAMPERED: list[tuple[str, str, tuple[str, str, str | None, str | None]]] = [
         ("changed", "state", "pending", "accepted"),
     ),
     ("notice_log", "DELETE WHERE run_id = 'r2' AND recipient = 'a@example.org'", ("missing", "", None, "*")),
+    ("alert_log", "DELETE WHERE run_id = 'r2'", ("missing", "", None, "*")),
+    ("alert_log", "UPDATE reason = 'because' WHERE run_id = 'r1'", ("changed", "reason", "because", "*")),
     ("dead_letters", "UPDATE reason = '' WHERE 1", ("changed", "reason", "", "*")),
 ]
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from runherald.records import TopicPartition
+from runherald.alerts.alerting import alerting_processor
+from runherald.alerts.rules import builtin_rules
+from runherald.records import Processor, TopicPartition
 from runherald.sinks import migrate as schema
 from runherald.sinks.connection import HistoryDatabase
 from runherald.sinks.errors import LogReplaced
@@ -55,16 +58,38 @@ def test_rows_of_records_that_are_not_finished_are_no_difference(live: LiveHisto
     assert select(live, "SELECT status, count() FROM runs GROUP BY ALL") == [("Failed", 2)]
 
 
+@pytest.mark.parametrize("table", ["alert_log", "ingest_batches"])
+def test_decisions_that_are_published_and_not_stored_yet_are_no_difference(live: LiveHistory, table: str) -> None:
+    live.say(*story("r1"))
+    live.work()
+    live.say(*story("r2"))
+    live.work("history")
+    die_before(live, table, STATUS, partial(alerting_processor, rules=builtin_rules(["a@example.org"]), clock=lambda: live.now))
+
+    found = compare(live.log, live.db)
+    assert found.equal, found
+    assert rebuild(live.log, live.db, running=nobody).equal
+    live.work()
+    assert compare(live.log, live.db).equal
+    assert select(live, "SELECT run_id, count() FROM alert_log FINAL GROUP BY run_id ORDER BY run_id") == [("r1", 1), ("r2", 1)]
+
+
 def die_before_the_watermark(live: LiveHistory) -> None:
+    die_before(live, "ingest_batches", EVENTS, partial(history_processor, clock=lambda: live.now))
+
+
+def die_before(live: LiveHistory, stored: str, topic: str, make: Callable[[HistoryDatabase], Processor]) -> None:
+    """Let a processor take what is in a topic, publish what comes of it, and die before it stores into a table."""
+
     def die(table: str, _columns: Mapping[str, Any]) -> None:
-        if table == "ingest_batches":
+        if table == stored:
             raise Killed
 
     async def work() -> None:
         faulty = FaultyHistory(live.db)
         faulty.before = die
-        processor = history_processor(faulty.as_database, lambda: live.now)
-        consumer = live.log.consumer("test", (EVENTS,), on_assigned=lambda _: None, on_revoked=lambda _: None)
+        processor = make(faulty.as_database)
+        consumer = live.log.consumer("test", (topic,), on_assigned=lambda _: None, on_revoked=lambda _: None)
         try:
             live.log.append(await processor.process(consumer.poll(1_000, 0)))
         finally:

@@ -272,6 +272,7 @@ SAMPLES: dict[str, Sample] = {
     "event-claim-of-the-leases-1.record": _event_sample(CLAIM),
     "event-accepted-transition-1.record": _event_sample(ACCEPTED, STATUS),
     "alert-decided-1.record": _event_sample(DECISION, ALERTS),
+    "alert-decided-2.record": _event_sample(replace(DECISION, data=replace(DECIDED, transition_partition=3, transition_offset=41)), ALERTS),
     **{f"notice-{name}-1.record": _outcome_sample(outcome) for name, outcome in OUTCOMES.items()},
     "dead-letter-1.record": _letter_sample(_LETTER, dead_letter(_ORIGIN, processor="history", reason=_LETTER.reason)),
     "dead-letter-of-a-replay-1.record": _letter_sample(
