@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from .job import JOB_VARIABLE
+from .processes import carrying, is_readable, pids, session_of_live
 
 SETTLE_SECONDS = 0.5
 """How long what a program left behind has to end by itself."""
@@ -27,7 +28,6 @@ LEFTOVER_SECONDS = 2.0
 _POLL_SECONDS = 0.02
 NOT_FOUND = 127
 NOT_EXECUTABLE = 126
-_PROC = Path("/proc")
 
 
 class NotStarted(Exception):
@@ -62,7 +62,7 @@ class Program:
         reads_input: bool,
         ended: Callable[[], None],
     ) -> None:
-        self._cookie = os.fsencode(f"{JOB_VARIABLE}={environment.get(JOB_VARIABLE, '')}")
+        self._job = environment.get(JOB_VARIABLE, "")
         self.output, writing = os.pipe()
         try:
             self._process = subprocess.Popen(
@@ -121,7 +121,7 @@ class Program:
 
     def _left(self) -> bool:
         """Whether anything that the program started lives."""
-        if _PROC.joinpath("self/stat").exists():
+        if is_readable():
             return bool(self._group() or self._strayed())
         return self._process.poll() is not None and self._signal_group(0)
 
@@ -136,37 +136,11 @@ class Program:
 
     def _group(self) -> list[int]:
         """Return the live processes of the program's session, without the program when it is a zombie."""
-        return [pid for pid in _pids() if _session_of_live(pid) == self.pid]
+        return [pid for pid in pids() if session_of_live(pid) == self.pid]
 
     def _strayed(self) -> list[int]:
         """Return the live processes elsewhere that have the job's folder in their environment."""
-        found = []
-        for pid in _pids():
-            if pid == os.getpid():
-                continue
-            try:
-                variables = _PROC.joinpath(str(pid), "environ").read_bytes()
-            except OSError:  # it is gone, a zombie, or another user's
-                continue
-            if self._cookie in variables.split(b"\0") and _session_of_live(pid) not in (0, self.pid):
-                found.append(pid)
-        return found
-
-
-def _pids() -> list[int]:
-    try:
-        return [int(entry.name) for entry in _PROC.iterdir() if entry.name.isdigit()]
-    except OSError:  # no Linux
-        return []
-
-
-def _session_of_live(pid: int) -> int:
-    """Return the session of a process; 0 where it is a zombie or gone."""
-    try:
-        fields = _PROC.joinpath(str(pid), "stat").read_bytes().rpartition(b")")[2].split()
-        return 0 if fields[0] in (b"Z", b"X") else int(fields[3])
-    except (OSError, IndexError, ValueError):
-        return 0
+        return [pid for pid in carrying(self._job) if session_of_live(pid) != self.pid]
 
 
 def _not_started(command: Sequence[str], folder: Path, error: OSError | ValueError) -> NotStarted:

@@ -9,6 +9,7 @@ from typing import Any
 
 from runherald.events import AmlRunHeartbeatEvent, RunHeader
 from runherald.producers.jobs.job import CANCEL_FILE, job_folder
+from runherald.producers.jobs.processes import end_all
 from runherald.producers.jobs.waits import RUNNER_LOCK
 from runherald.producers.journal.owner_lock import is_held
 from runherald.producers.origin import host_name
@@ -38,8 +39,8 @@ class ScriptRun(Run):
         self._learn(status=str(Status.QUEUED))
 
     def cancel(self) -> None:
-        """Cancel the run. On this machine it is Canceled at once, and stays so: its script is told to end, and has the grace to do so. Of a
-        run elsewhere its runner is asked, over the server.
+        """Cancel the run. On this machine it is Canceled at once, and stays so: its script is told to end, and has the grace to do so, or
+        two seconds where its runner was killed. Of a run elsewhere its runner is asked, over the server.
 
         Raises:
             InvalidInput: it has ended otherwise.
@@ -52,6 +53,9 @@ class ScriptRun(Run):
             super().cancel()
             return
         self._end(Status.CANCELED, Cause.USER, "Canceled by who submitted it.")
+        runner = folder / RUNNER_LOCK
+        if runner.exists() and not is_held(runner):  # nobody is left who would read that file
+            end_all(folder)
 
     def clean(self) -> list[str]:
         """Remove what the run left in its folder on this machine, and return the paths; nothing while it runs."""

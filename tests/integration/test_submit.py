@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from runherald import Experiment, Run, ScriptRun, ScriptRunConfig, Workspace
 from runherald.errors import InvalidInput, RunFailed
 from runherald.producers.jobs.job import job_folder
+from runherald.producers.jobs.processes import pids, session_of_live
 from tests.server_process import wait_until
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="runners are tried on POSIX alone")
@@ -108,7 +110,7 @@ def test_a_cancelled_run_is_canceled_at_once_and_its_script_may_save(experiment:
         assert one.get_status() == "Canceled"
     wait_until("what the script saved", lambda: "outputs/saved.txt" in run.get_file_names(), 30)
     assert [one.get_status() for one in (run, waiting)] == ["Canceled"] * 2
-    folders = [job_folder(experiment.workspace.session.destination.home, one.id) for one in (run, waiting)]
+    folders = [_folder_of(one) for one in (run, waiting)]
     wait_until("the runners to go", lambda: not any(folder.exists() for folder in folders), 30)
 
 
@@ -116,9 +118,36 @@ def test_nothing_is_left_of_a_cancelled_run_whose_script_has_to_be_told_by_a_sig
     run = experiment.submit(ScriptRunConfig(code, command="echo up; exec sleep 600"))
     wait_until("the script to run", lambda: "up" in "".join(run.get_details_with_logs()["logFiles"].values()), 30)
     run.cancel()
-    folder = job_folder(experiment.workspace.session.destination.home, run.id)
-    wait_until("the runner to go", lambda: not folder.exists(), 30)
+    wait_until("the runner to go", lambda: not _folder_of(run).exists(), 30)
     assert run.get_status() == "Canceled"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are known by /proc alone")
+def test_cancelling_ends_the_script_of_a_runner_that_was_killed(experiment: Experiment, code: Path, tmp_path: Path) -> None:
+    # Stubborn and in a session of its own: known by its environment alone.
+    command = f"trap '' TERM; echo $$ > {tmp_path}/shell; setsid sh -c 'echo $$ > {tmp_path}/stray; exec sleep 600' & echo up; sleep 600"
+    run = experiment.submit(ScriptRunConfig(code, command=command))
+    wait_until("the script to run", lambda: "up" in "".join(run.get_details_with_logs()["logFiles"].values()), 30)
+    processes = [int(tmp_path.joinpath(name).read_text()) for name in ("shell", "stray")]
+    [runner] = [pid for pid in pids() if _words_of(pid)[-2:] == ["runherald.producers.jobs.runner", str(_folder_of(run))]]
+    os.kill(runner, signal.SIGKILL)
+    wait_until("the runner's end", lambda: session_of_live(runner) == 0, 30)
+    assert all(session_of_live(pid) for pid in processes)
+    run.cancel()
+    assert run.get_status() == "Canceled"
+    wait_until("the script's end", lambda: not any(session_of_live(pid) for pid in processes), 30)
+    assert run.clean()
+
+
+def _folder_of(run: Run) -> Path:
+    return job_folder(run.experiment.workspace.session.destination.home, run.id)
+
+
+def _words_of(pid: int) -> list[str]:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").rstrip("\0").split("\0")
+    except OSError:
+        return []
 
 
 def test_what_cannot_be_run_makes_no_run(experiment: Experiment, code: Path) -> None:
