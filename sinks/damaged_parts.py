@@ -68,10 +68,11 @@ def damages(history: HistoryDatabase) -> int:
     if history.engine is None:
         return 0
     parts = history.engine.parts
+    known = parts.damages.get(history.database)  # without the lock: who heals may hold it for long
+    if known is not None:
+        return known
     with parts.lock:
-        if history.database not in parts.damages:
-            parts.damages[history.database] = sum(set_aside(history).values())
-        return parts.damages[history.database]
+        return parts.damages.setdefault(history.database, sum(set_aside(history).values()))
 
 
 def set_aside(history: HistoryDatabase) -> dict[str, int]:

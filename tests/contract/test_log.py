@@ -20,7 +20,7 @@ from runherald.streams.log import Consumer, Log, bootstrap_servers
 from runherald.streams.topic_admin import create_topics
 from runherald.topics import Topic
 
-WAIT = 20.0
+WAIT = 60.0
 PARTITIONS = 3
 
 

@@ -272,8 +272,11 @@ def test_a_run_goes_on_in_another_process_on_another_machine(scenes: Scenes) -> 
     log = "for _ in range(2):\n    run.log('loss', 1)\n    run.log_row('rows', a=1)\nrun.log('given', 1, step=10)\n"
     killed = "run.add_properties({'seed': 1})\nrun.flush()\nos._exit(3)"
     assert scenes.end("machine-1", RESUME.format(resume=True) + log + killed) == 3, "there is none yet: it begins"
+    # What another machine goes on from is what history knows by then.
+    wait_until("what the first one logged", lambda: _count(scenes, "resumed") == 5, BOUND)
     assert scenes.end("machine-2", RESUME.format(resume="must") + log + "run.complete()") == 0
     first = scenes.reaches("resumed", "Completed")
+    wait_until("what the second one logged", lambda: _count(scenes, "resumed") == 10, BOUND)
     assert (first.attempt, first.properties["seed"]) == (1, "1")
     assert "Running" not in [change.status for change in scenes.changes("resumed") if change.attempt > 1]
     again = log + "try: run.add_properties({'seed': 2})\nexcept Exception as error: print(error)\nelse: os._exit(4)\nrun.fail('twice')"
@@ -281,7 +284,7 @@ def test_a_run_goes_on_in_another_process_on_another_machine(scenes: Scenes) -> 
     second = scenes.reaches("resumed", "Failed")
     assert (second.attempt, second.message) == (2, "twice")
     assert [(change.status, change.attempt) for change in scenes.changes("resumed")][-2:] == [("Running", 2), ("Failed", 2)]
-    wait_until("all points", lambda: sum(map(len, scenes.logged("resumed").values())) >= 15, BOUND)
+    wait_until("all points", lambda: _count(scenes, "resumed") >= 15, BOUND)
     logged = scenes.logged("resumed")
     assert logged["loss"] == [(step, 1.0) for step in range(6)]
     assert [step for step, _ in logged["rows"]] == list(range(6))
@@ -294,6 +297,14 @@ for experiment, run_id, resume, reason in cases:
     else: sys.exit(4)
 """
     assert scenes.end("machine-3", refused) == 0
+
+
+def _count(scenes: Scenes, run_id: str) -> int:
+    """Return how many points of a run there are; none before it is known."""
+    try:
+        return sum(map(len, scenes.logged(run_id).values()))
+    except NotFound:
+        return 0
 
 
 def test_without_a_server_a_run_goes_on_as_the_journals_of_the_machine_say(scenes: Scenes) -> None:
