@@ -11,6 +11,8 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
@@ -30,7 +32,7 @@ ROOM_BYTES = 16 * 2**20
 _ACTIVE = "SELECT table, path, bytes_on_disk FROM system.parts WHERE active AND database = currentDatabase()"
 _SET_ASIDE = """
 SELECT table, count() FROM system.detached_parts
-WHERE database = {database:String} AND name LIKE 'broken-on-start%'
+WHERE database = currentDatabase() AND name LIKE 'broken-on-start%'
 GROUP BY table ORDER BY table
 """
 
@@ -61,23 +63,27 @@ def heal_tables(history: HistoryDatabase, *, new_alone: bool = False) -> list[st
 
 
 def damages(history: HistoryDatabase) -> int:
-    """Return how often parts were set aside as damaged: where it grew since an insert began, that one's rows may be gone.
+    """Return how often parts were set aside as damaged here: where it grew since an insert began, that one's rows may be gone."""
+    return 0 if history.engine is None else history.engine.parts.damages[history.database]
 
-    0 where the engine is not in this process.
+
+@contextmanager
+def copied_whole(history: HistoryDatabase) -> Iterator[None]:
+    """See to it that what is inserted into a database within the block is whole.
+
+    Raises:
+        Unreachable: a full disk has damaged it.
     """
-    if history.engine is None:
-        return 0
-    parts = history.engine.parts
-    known = parts.damages.get(history.database)  # without the lock: who heals may hold it for long
-    if known is not None:
-        return known
-    with parts.lock:
-        return parts.damages.setdefault(history.database, sum(set_aside(history).values()))
+    before = damages(history)
+    yield
+    heal_tables(history, new_alone=True)
+    if damages(history) != before:
+        raise Unreachable(f"history {history.url_for_humans}: the disk was full, and a copy on it is not whole; make room, and run again")
 
 
 def set_aside(history: HistoryDatabase) -> dict[str, int]:
     """Return how many parts of which tables could not be read when they were attached: rows may be missing."""
-    return _set_aside(history, history.database)
+    return {str(table): int(count) for table, count in history.client().query(_SET_ASIDE).result_rows}
 
 
 def say_what_is_set_aside(history: HistoryDatabase) -> None:
@@ -112,7 +118,7 @@ class DamagedPartsWatch:
     def _look(self) -> None:
         try:
             heal_tables(self._history)
-        except (ClickHouseError, RunheraldError) as error:
+        except (ClickHouseError, RunheraldError, OSError) as error:
             logger.warning("history parts cannot be looked at error=%s", type(error).__name__)
 
 
@@ -121,12 +127,11 @@ def _attach(history: HistoryDatabase, parts: Parts) -> None:
     for database, table in list(parts.detached):
         name = {"database": database, "table": table}
         history.client().command("ATTACH TABLE IF NOT EXISTS {database:Identifier}.{table:Identifier}", name)
+        # Not before: an insert that ended meanwhile may be set aside as well, and is to see that something was. What is inserted from here
+        # on may stand in the place of what was set aside.
+        parts.damages[database] += 1
+        parts.whole.pop(database, None)
         parts.detached.remove((database, table))
-        parts.damages[database] = max(parts.damages.get(database, 0) + 1, sum(_set_aside(history, database).values()))
-
-
-def _set_aside(history: HistoryDatabase, database: str) -> dict[str, int]:
-    return {str(table): int(count) for table, count in history.client().query(_SET_ASIDE, {"database": database}).result_rows}
 
 
 def _damaged(history: HistoryDatabase, parts: Parts, *, new_alone: bool) -> set[str]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import threading
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
+from uuid import uuid4
 
 from runherald.errors import SettingsError, Unreachable
 from runherald.sinks.access import write_access_files
@@ -21,15 +23,17 @@ class Parts:
     """What this process knows of the parts that its tables consist of.
 
     Attributes:
+        opened: an id of this opening of the engine.
         lock: held by whoever looks at them.
-        damages: by database, how often some were set aside as damaged, as far as anybody asked.
+        damages: by database, how often some were set aside as damaged since then.
         whole: by database, the paths of those that were whole at the last look.
         detached: databases and tables that are to be attached again.
     """
 
     def __init__(self) -> None:
+        self.opened = uuid4().hex[:12]
         self.lock = threading.Lock()
-        self.damages: dict[str, int] = {}
+        self.damages: Counter[str] = Counter()
         self.whole: dict[str, frozenset[str]] = {}
         self.detached: list[tuple[str, str]] = []
 

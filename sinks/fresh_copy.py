@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from runherald.errors import InvalidInput
 from runherald.sinks.connection import HistoryDatabase
+from runherald.sinks.damaged_parts import copied_whole
 from runherald.sinks.migrate import check_whole, migrate, uncontracted
 from runherald.sinks.select import LONG, select
 from runherald.sinks.table_shape import listed, shape_of
@@ -72,10 +73,11 @@ class FreshCopy:
         values = ", ".join(f"{replaced[name]} AS `{name}`" if replaced and name in replaced else f"`{name}`" for name in columns)
         # The condition is within: a new value has the name of its column, and would be what the condition sees.
         kept = f"SELECT {listed(columns)} FROM `{self.history.database}`.`{table}`{final} WHERE {condition}"  # noqa: S608
-        self.history.client().command(
-            f"INSERT INTO `{self._name}`.`{table}` ({listed(columns)}) SELECT {values} FROM ({kept})",  # noqa: S608
-            settings=_SETTINGS,
-        )
+        with copied_whole(self.tables):
+            self.history.client().command(
+                f"INSERT INTO `{self._name}`.`{table}` ({listed(columns)}) SELECT {values} FROM ({kept})",  # noqa: S608
+                settings=_SETTINGS,
+            )
 
     def replace(self, table: str, replaced: Mapping[str, str]) -> None:
         """Give columns of all rows of a fresh table another value, as SQL; what materialised views made of the rows is made again."""
@@ -84,20 +86,27 @@ class FreshCopy:
         values = ", ".join(f"{replaced[name]} AS `{name}`" if name in replaced else f"`{name}`" for name in columns)
         scratch = f"{table}_replaced"
         client.command(f"CREATE TABLE `{scratch}`{self._on_cluster} AS `{table}`")
-        client.command(
-            f"INSERT INTO `{scratch}` ({listed(columns)}) SELECT {values} FROM `{table}` FINAL",  # noqa: S608
-            settings=_SETTINGS,
-        )
-        for emptied in (table, *self.fed([table])):
-            client.command(f"TRUNCATE TABLE `{emptied}`{self._on_cluster} SYNC")
-        client.command(
-            f"INSERT INTO `{table}` ({listed(columns)}) SELECT {listed(columns)} FROM `{scratch}`",  # noqa: S608
-            settings=_SETTINGS,
-        )
+        with copied_whole(self.tables):
+            client.command(
+                f"INSERT INTO `{scratch}` ({listed(columns)}) SELECT {values} FROM `{table}` FINAL",  # noqa: S608
+                settings=_SETTINGS,
+            )
+            for emptied in (table, *self.fed([table])):
+                client.command(f"TRUNCATE TABLE `{emptied}`{self._on_cluster} SYNC")
+            client.command(
+                f"INSERT INTO `{table}` ({listed(columns)}) SELECT {listed(columns)} FROM `{scratch}`",  # noqa: S608
+                settings=_SETTINGS,
+            )
         client.command(f"DROP TABLE `{scratch}`{self._on_cluster} SYNC")
 
     def exchange(self, tables: Sequence[str]) -> None:
-        """Put these tables in the place of history's, and history's here."""
+        """Put these tables in the place of history's, and history's here.
+
+        Raises:
+            Unreachable: a full disk has damaged these; nothing was exchanged.
+        """
+        with copied_whole(self.tables):  # merges, too
+            pass
         pairs = ", ".join(f"`{self.history.database}`.`{table}` AND `{self._name}`.`{table}`" for table in tables)
         self.history.client().command(f"EXCHANGE TABLES {pairs}{self._on_cluster}")
         logger.info("history exchanged database=%s tables=%s", self.history.database, ",".join(tables))

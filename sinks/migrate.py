@@ -26,13 +26,15 @@ from msgspec import Struct
 
 from runherald.errors import InvalidInput
 from runherald.sinks.connection import HistoryDatabase
+from runherald.sinks.damaged_parts import copied_whole
 from runherald.sinks.running_inserts import wait_for_running_inserts
 
 logger = logging.getLogger(__name__)
 
 _STATEMENT = re.compile(r"^-- statement$", re.MULTILINE)
 _CONTRACT = re.compile(r"^-- contract of (\w+)$", re.MULTILINE)
-_COPIES = re.compile(r"^INSERT INTO \$database\b.*?\bFROM \$database\.(\w+)", re.MULTILINE | re.DOTALL)
+_COPIES = re.compile(r"^INSERT INTO \$database\b", re.MULTILINE)
+_COPIED = re.compile(r"\b(?:FROM|JOIN) \$database\.(\w+)")
 _LEDGER = """
 CREATE TABLE IF NOT EXISTS $database.schema_migrations $on_cluster
 (name String, digest String, applied_time DateTime64(6, 'UTC') DEFAULT now64(6))
@@ -77,6 +79,7 @@ def migrate(db: HistoryDatabase, *, cluster: str = "", contract: bool | None = N
 
     Raises:
         SchemaMismatch: an applied migration is not the one of this version, or this version is too old for the schema.
+        Unreachable: an insert that is under way does not end, or the disk is full.
     """
     client = db.client()
     values = _values(client, db.database, cluster)
@@ -94,9 +97,10 @@ def migrate(db: HistoryDatabase, *, cluster: str = "", contract: bool | None = N
             # First of all: a part that cannot do without what goes away is refused from now on, however far this comes.
             _enter(client, values, migration, digest="")
         for statement in migration.statements:
-            if copied := _COPIES.search(statement):
-                _bring_together(client, db.database, values, cluster, copied[1])
-            client.command(Template(statement).substitute(values))
+            if _COPIES.search(statement):
+                _bring_together(client, db.database, values, cluster, _COPIED.findall(statement))
+            with copied_whole(db):
+                client.command(Template(statement).substitute(values))
         _enter(client, values, migration, digest=migration.digest)
         logger.info("schema migrated database=%s migration=%s", db.database, migration.name)
         applied.append(migration.name)
@@ -198,10 +202,10 @@ def _values(client: Client, database: str, cluster: str) -> dict[str, str]:
     }
 
 
-def _bring_together(client: Client, database: str, values: dict[str, str], cluster: str, table: str) -> None:
-    """See to it that a copy of a table has all rows that views, made right before, do not get: of inserts that began without them."""
+def _bring_together(client: Client, database: str, values: dict[str, str], cluster: str, tables: Sequence[str]) -> None:
+    """See to it that a copy of tables has all rows that views, made right before, do not get: of inserts that began without them."""
     wait_for_running_inserts(client, database, cluster=_quoted(cluster) if cluster else "")
-    if cluster:  # what other replicas took in
+    for table in tables if cluster else ():  # what other replicas took in
         client.command(Template(f"SYSTEM SYNC REPLICA $on_cluster $database.{_quoted(table)}").substitute(values))
 
 

@@ -20,11 +20,13 @@ class TableRows(Struct, frozen=True):
     Attributes:
         columns: name to values, all of one length.
         offsets: the offset of each row's record, ascending.
+        made: what tells the rows from others that the same records became at another time; empty where they always become the same.
     """
 
     table: str
     columns: Mapping[str, Column]
     offsets: npt.NDArray[np.uint64]
+    made: str = ""
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -46,7 +48,7 @@ class TableRows(Struct, frozen=True):
         return self._slice(slice(None, cut)), self._slice(slice(cut, None))
 
     def _slice(self, part: slice) -> TableRows:
-        return TableRows(self.table, {name: column[part] for name, column in self.columns.items()}, self.offsets[part])
+        return TableRows(self.table, {name: column[part] for name, column in self.columns.items()}, self.offsets[part], self.made)
 
 
 class Range(Struct, frozen=True):

@@ -25,7 +25,7 @@ class Share(Struct, frozen=True):
         The count tells a replay that finds some runs' states stored already, and so makes fewer rows, from what was stored at first. A part
         says what it is a part of, since the same offsets in a smaller range may have become other rows.
         """
-        whole = f"{self.written.span}#{len(self.rows)}"
+        whole = f"{self.written.span}#{len(self.rows)}{self.rows.made and f'@{self.rows.made}'}"
         complete = next(rows for rows in self.written.tables if rows.table == self.rows.table)
         return whole if len(self.rows) == len(complete) else f"{whole}/{self.rows.first}-{self.rows.last}"
 

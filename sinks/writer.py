@@ -18,8 +18,8 @@ the latest. The other way round, a token never hides a row that is missing: rows
 from the same records, as those that were stored under it.
 
 The embedded engine may say that an insert went well whose files a full disk has left empty. So there the parts are looked at before the
-watermarks are set, and where any was damaged since the inserts began, they are done again. What was set aside as damaged is part of each
-token: layer 1 knows the tokens of before, and not that their rows are gone.
+watermarks are set, and after, and where any was damaged since the inserts began, they are done again. Layer 1 knows the tokens of before,
+and not that their rows are gone: so a token there names the opening of the engine, and how often parts were set aside since.
 
 What a materialised view makes of an insert is not stored in one step with it. So whatever comes again of rows that feed a view is to be
 inserted again, although it is there: layer 1 hides a repeat from the table alone, and the view's table takes it if it lacks it.
@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
 from hashlib import sha256
 from typing import Any, cast
@@ -111,15 +111,25 @@ class TableWriter:
         self._held = [held for held in self._held if held.partition not in partitions]
 
     async def _store(self, tables: Sequence[Sequence[Share]]) -> list[BadRecord]:
-        """Insert rows of tables; into the embedded engine until they are there."""
+        """Insert rows of tables, and return the records that could not be stored."""
+        bad: list[BadRecord] = []
+
+        async def insert() -> None:
+            bad[:] = [record for shares in tables for record in await self._insert(shares)]
+
+        await self._until_there(insert)
+        return bad
+
+    async def _until_there(self, insert: Callable[[], Awaitable[None]]) -> None:
+        """Insert; into the embedded engine until it is there."""
         while True:
             before = damages(self._db)
-            bad = [record for shares in tables for record in await self._insert(shares)]
+            await insert()
             if not self._db.embedded:
-                return bad
+                return
             await self._retry.until_done("parts", partial(heal_tables, self._db, new_alone=True))
             if damages(self._db) == before:
-                return bad
+                return
 
     async def _insert(self, shares: Sequence[Share]) -> list[BadRecord]:
         """Insert rows of one table; where a value is the fault, the two halves, down to the record that has it."""
@@ -158,8 +168,9 @@ class TableWriter:
         covered = ",".join(spans)
         if len(covered) > _LONGEST_SPANS:
             covered = sha256(covered.encode()).hexdigest()
-        lost = damages(self._db)
-        return f"{TOKEN_VERSION}:{self._processor}:{table}:{covered}{f':{lost}' if lost else ''}"
+        token = f"{TOKEN_VERSION}:{self._processor}:{table}:{covered}"
+        engine = self._db.engine
+        return token if engine is None else f"{token}:{engine.parts.opened}:{damages(self._db)}"
 
     def _column_types(self, client: Client, table: str) -> Mapping[str, ClickHouseType]:
         known = self._types.get(table)
@@ -171,7 +182,7 @@ class TableWriter:
     async def _confirm(self, ranges: Sequence[Range]) -> None:
         if ranges:
             now = to_micros(self._clock())
-            await self._retry.until_done(_LEDGER, partial(self._confirm_now, ranges, now))
+            await self._until_there(partial(self._retry.until_done, _LEDGER, partial(self._confirm_now, ranges, now)))
 
     def _confirm_now(self, ranges: Sequence[Range], now: int) -> None:
         rows: dict[str, Column] = {

@@ -19,12 +19,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from .job import JOB_VARIABLE
-from .processes import carrying, is_readable, pids, session_of_live
+from .processes import LEFTOVER_SECONDS, carrying, is_readable, pids, session_of_live
 
 SETTLE_SECONDS = 0.5
 """How long what a program left behind has to end by itself."""
-LEFTOVER_SECONDS = 2.0
-"""How long it has after that, between SIGTERM and SIGKILL."""
 _POLL_SECONDS = 0.02
 NOT_FOUND = 127
 NOT_EXECUTABLE = 126

@@ -40,7 +40,7 @@ class ScriptRun(Run):
 
     def cancel(self) -> None:
         """Cancel the run. On this machine it is Canceled at once, and stays so: its script is told to end, and has the grace to do so, or
-        two seconds where its runner was killed. Of a run elsewhere its runner is asked, over the server.
+        two seconds where its runner was killed (on Linux). Of a run elsewhere its runner is asked, over the server.
 
         Raises:
             InvalidInput: it has ended otherwise.

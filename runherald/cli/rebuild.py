@@ -84,6 +84,7 @@ def _go_on(args: argparse.Namespace, log: Log, history: HistoryDatabase, setting
 def _open(stack: ExitStack, settings: Settings) -> tuple[Log, HistoryDatabase]:
     from runherald.cli.parts import check_schema, open_history
     from runherald.errors import InvalidInput
+    from runherald.sinks.damaged_parts import DamagedPartsWatch
     from runherald.streams.embedded_log import FILE
     from runherald.streams.log import open_log
 
@@ -92,6 +93,8 @@ def _open(stack: ExitStack, settings: Settings) -> tuple[Log, HistoryDatabase]:
     log = stack.enter_context(closing(open_log(settings.log, folder=settings.data)))
     history = stack.enter_context(closing(open_history(settings)))
     check_schema(history)
+    if history.embedded:  # tables are merged right after they were exchanged
+        stack.enter_context(DamagedPartsWatch(history))
     return log, history
 
 

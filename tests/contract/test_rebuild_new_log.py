@@ -8,13 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from runherald.errors import InvalidInput
+from runherald.errors import InvalidInput, Unreachable
+from runherald.sinks import damaged_parts
 from runherald.sinks.connection import HistoryDatabase
+from runherald.sinks.damaged_parts import heal_tables
 from runherald.sinks.errors import LogReplaced
 from runherald.streams.errors import ProcessorsRun
 from runherald.streams.rebuild.former import go_on
 from runherald.streams.rebuild.rebuild import compare, rebuild
 from tests.contract.test_rebuild import START, leftovers, nobody, select, story, tamper
+from tests.fixtures.emptied_parts import empty_parts
 from tests.fixtures.live_history import LiveHistory
 
 
@@ -66,6 +69,28 @@ def test_a_log_that_goes_on_is_not_taken_for_a_new_one(live: LiveHistory) -> Non
     with pytest.raises(InvalidInput, match="goes on where history is"):
         go_on(live.log, live.db, running=nobody, clock=lambda: live.now, say=lambda _: None)
     assert compare(live.log, live.db).equal
+
+
+def test_a_copy_that_a_full_disk_left_empty_takes_nothings_place(
+    live: LiveHistory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live.say(*story("r1"))
+    live.work()
+    lines = select(live, "SELECT count() FROM log_lines")
+    live.replace_log(tmp_path / "second")
+
+    def leave_empty(history: HistoryDatabase, *, new_alone: bool = False) -> list[str]:
+        empty_parts(history, "log_lines")
+        return heal_tables(history, new_alone=new_alone)
+
+    with monkeypatch.context() as full:
+        full.setattr(damaged_parts, "heal_tables", leave_empty)
+        with pytest.raises(Unreachable, match="a copy on it is not whole; make room"):
+            go_on(live.log, live.db, running=nobody, clock=lambda: live.now, say=lambda _: None)
+    assert select(live, "SELECT count() FROM log_lines") == lines
+    assert leftovers(live) == []
+    assert go_on(live.log, live.db, running=nobody, clock=lambda: live.now, say=lambda _: None)
+    assert select(live, "SELECT count() FROM log_lines") == lines
 
 
 def test_running_processors_prevent_it(live: LiveHistory, tmp_path: Path) -> None:

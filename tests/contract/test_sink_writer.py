@@ -10,6 +10,7 @@ import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 
 from runherald.records import TopicPartition
+from runherald.sinks import writer as sinks_writer
 from runherald.sinks.connection import HistoryDatabase
 from runherald.sinks.damaged_parts import heal_tables
 from runherald.sinks.migrate import migrate
@@ -92,7 +93,7 @@ async def test_all_partitions_go_in_one_insert_whose_token_lists_them(history: F
     await writer(history).write(ranges)
 
     assert [table for table, _ in history.inserts] == ["log_lines", "ingest_batches"] * 2
-    assert history.inserts[0][1] == "1:logs:log_lines:runherald.logs:3:0-4#10,runherald.logs:4:7-7#2"
+    assert history.inserts[0][1].startswith("1:logs:log_lines:runherald.logs:3:0-4#10,runherald.logs:4:7-7#2:")
     assert stored(history) == sorted([*range(5), *range(5), 7, 7])
     assert (await writer(history).watermarks([HERE, THERE])) == {HERE: 4, THERE: 7}
 
@@ -139,11 +140,12 @@ async def test_a_reply_that_is_lost_costs_a_try_and_no_row(history: FaultyHistor
     assert stored(history) == sorted([*range(5), *range(5)])
 
 
-async def test_an_insert_that_a_full_disk_left_empty_is_done_again(history: FaultyHistory) -> None:
+@pytest.mark.parametrize("hit", ["log_lines", "ingest_batches"])
+async def test_an_insert_that_a_full_disk_left_empty_is_done_again(history: FaultyHistory, hit: str) -> None:
     damaged: list[Path] = []
 
     def empty(table: str, _columns: dict[str, Any]) -> None:
-        if len(damaged) < 2:  # what is stored again is damaged as well
+        if table == hit and len(damaged) < 2:  # what is stored again is damaged as well
             damaged.extend(empty_parts(history.as_database, table))
 
     history.after = empty
@@ -151,8 +153,30 @@ async def test_an_insert_that_a_full_disk_left_empty_is_done_again(history: Faul
     assert len(damaged) == 2
     assert stored(history) == [1, 1, 2, 2, 3, 3]
     assert await writer(history).watermarks([HERE]) == {HERE: 3}
-    tables = [table for table, _token in history.inserts]
-    assert tables == ["log_lines", "log_lines", "log_lines", "ingest_batches"]
+    assert [table for table, _token in history.inserts if table == hit] == [hit] * 3
+
+
+async def test_a_look_that_fails_after_it_set_something_aside_has_it_done_again(
+    history: FaultyHistory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = 0
+
+    def fail_once(database: HistoryDatabase, *, new_alone: bool = False) -> list[str]:
+        nonlocal looks
+        looks += 1
+        healed = heal_tables(database, new_alone=new_alone)
+        if looks == 1:
+            raise OperationalError("away")
+        return healed
+
+    def empty(table: str, _columns: dict[str, Any]) -> None:
+        history.after = lambda _table, _columns: None
+        empty_parts(history.as_database, table)
+
+    monkeypatch.setattr(sinks_writer, "heal_tables", fail_once)
+    history.after = empty
+    await writer(history).write([range_of(1, 3)])
+    assert stored(history) == [1, 1, 2, 2, 3, 3]
 
 
 async def test_what_came_before_a_kill_and_was_left_empty_is_no_repeat(history: FaultyHistory) -> None:
@@ -260,8 +284,8 @@ async def test_parts_of_a_range_carry_tokens_of_their_own(history: FaultyHistory
     await writer(history).write([range_of(0, 3)])
     tokens = [token for table, token in history.inserts if table == "log_lines"]
 
-    assert tokens[0] == "1:logs:log_lines:runherald.logs:3:0-3#8"
-    assert tokens[1] == "1:logs:log_lines:runherald.logs:3:0-3#4/0-1"
+    assert tokens[0].startswith("1:logs:log_lines:runherald.logs:3:0-3#8:")
+    assert tokens[1].startswith("1:logs:log_lines:runherald.logs:3:0-3#4/0-1:")
     assert len(set(tokens)) == len(tokens)
 
 

@@ -109,6 +109,8 @@ async def _write(history: HistoryDatabase, partition: int, enough: Callable[[], 
             if error.code not in _TABLE_IS_AWAY:
                 raise
             continue
+        if (watermark := (await writer.watermarks([at]))[at]) != offset:
+            raise SystemExit(f"the watermark is {watermark}, and {offset} was written")
         offset += 1
     return offset
 

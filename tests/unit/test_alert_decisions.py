@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runherald.alerts.alerting import AlertingProcessor
+from runherald.alerts.alerting import AlertingProcessor, by_rules
 from runherald.alerts.decisions import decide
 from runherald.alerts.events import DECODERS, AlertDecided
 from runherald.alerts.rule import Rule, StatusCondition
@@ -213,7 +213,7 @@ async def test_redelivery_decides_each_notice_once(steps: list[tuple[int, bool]]
     log = records([*EVENTS, EVENTS[0]])
     committed = 0
     for count, flushed in [*steps, (len(log), True)]:
-        processor = AlertingProcessor(builtin_rules([ME]), writer, lambda: NOW)
+        processor = AlertingProcessor(by_rules(builtin_rules([ME]), lambda: NOW), writer)
         await processor.assigned({PARTITION: len(log)})
         batch = log[committed : committed + count]
         decided += await processor.process(batch)
@@ -230,7 +230,7 @@ async def test_redelivery_decides_each_notice_once(steps: list[tuple[int, bool]]
 
 async def test_what_is_no_transition_is_a_dead_letter_and_the_rest_goes_on() -> None:
     writer = MemoryRanges()
-    processor = AlertingProcessor(builtin_rules([ME]), writer, lambda: NOW)
+    processor = AlertingProcessor(by_rules(builtin_rules([ME]), lambda: NOW), writer)
     await processor.assigned({PARTITION: 2})
     broken = Record(STATUS, 0, 0, 0, b"run-1", b"{", ())
     letter, decision = await processor.process([broken, stand(to_outgoing(EVENTS[0], STATUS), 1)])
@@ -242,13 +242,13 @@ async def test_a_dead_letter_of_alerting_can_be_tried_again() -> None:
     broken = dead_letter(Record(STATUS, 0, 3, 0, b"run-1", b"{", ()), processor="alerting", reason="was no JSON")
     letter = read_letter(stand(broken, 0))
     assert isinstance(letter, Letter)
-    trial = LetterTrial({"alerting": lambda: AlertingProcessor(builtin_rules([ME]), MemoryRanges(), lambda: NOW)})
+    trial = LetterTrial({"alerting": lambda: AlertingProcessor(by_rules(builtin_rules([ME]), lambda: NOW), MemoryRanges())})
     assert (await trial.refusals([letter]))[letter.letter_id].startswith("ce_type: ")
 
 
 async def test_a_log_that_was_emptied_stops_the_processor_before_it_tells_nobody() -> None:
     writer = MemoryRanges()
     writer.stored[PARTITION] = 7
-    processor = AlertingProcessor(builtin_rules([ME]), writer, lambda: NOW)
+    processor = AlertingProcessor(by_rules(builtin_rules([ME]), lambda: NOW), writer)
     with pytest.raises(LogReplaced, match=r"alerting: .*runherald\.status/0 up to offset 7"):
         await processor.assigned({PARTITION: 3})
