@@ -9,11 +9,11 @@ since it began, inserts them again (`runherald.sinks.writer`).
 from __future__ import annotations
 
 import logging
-import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from shutil import disk_usage
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
@@ -26,8 +26,10 @@ logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 10.0
 """How often is looked for what merges leave: well below the time for which sources are kept."""
-ROOM_BYTES = 16 * 2**20
-"""How much room the disk has to have before a table is attached anew."""
+LOW_SECONDS = 0.25
+"""How often is looked whether the disk is nearly full, and if it is or just was, for what merges leave: a clock that is set forward has the
+engine remove their sources at once."""
+LOW_BYTES = 256 * 2**20
 
 _ACTIVE = "SELECT table, path, bytes_on_disk FROM system.parts WHERE active AND database = currentDatabase()"
 _SET_ASIDE = """
@@ -42,8 +44,6 @@ def heal_tables(history: HistoryDatabase, *, new_alone: bool = False) -> list[st
 
     `new_alone`: look at parts alone that were not there at the last look.
 
-    Raises:
-        Unreachable: there are some, and no room on the disk. Nothing was done.
     """
     engine = history.engine
     if engine is None:
@@ -51,8 +51,6 @@ def heal_tables(history: HistoryDatabase, *, new_alone: bool = False) -> list[st
     with engine.parts.lock:
         _attach(history, engine.parts)
         damaged = sorted(_damaged(history, engine.parts, new_alone=new_alone))
-        if damaged:
-            _require_room(history, engine.folder)
         for table in damaged:
             engine.parts.detached.append((history.database, table))
             # For some milliseconds there is no such table: whoever writes to it begins again from what is committed.
@@ -93,11 +91,19 @@ def say_what_is_set_aside(history: HistoryDatabase) -> None:
 
 
 class DamagedPartsWatch:
-    """Looks for damaged parts from time to time, in a thread of its own. A context manager; it looks once more at its end."""
+    """Looks for damaged parts from time to time, in a thread of its own. A context manager; it looks once more at its end.
 
-    def __init__(self, history: HistoryDatabase, *, every: float = LOOK_SECONDS) -> None:
+    Args:
+        every: how often it looks, in seconds; more often while the disk is nearly full.
+        free: returns how many bytes are free on a folder's disk.
+    """
+
+    def __init__(
+        self, history: HistoryDatabase, *, every: float = LOOK_SECONDS, free: Callable[[Path], int] = lambda folder: disk_usage(folder).free
+    ) -> None:
         self._history = history
         self._every = every
+        self._free = free
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="runherald-damaged-parts", daemon=True)
 
@@ -110,10 +116,23 @@ class DamagedPartsWatch:
         self._thread.join()
 
     def _watch(self) -> None:
-        while not self._over.wait(self._every):
-            self._look()
+        until_look, was_low = self._every, False
+        while not self._over.wait(LOW_SECONDS):
+            is_low = self._is_low()
+            until_look -= LOW_SECONDS
+            if is_low or was_low or until_look <= 0:
+                self._look()
+                until_look = self._every
+            was_low = is_low
         # The sources are kept for as long as the engine runs, not over its end.
         self._look()
+
+    def _is_low(self) -> bool:
+        engine = self._history.engine
+        try:
+            return engine is not None and self._free(engine.folder) < LOW_BYTES
+        except OSError:
+            return False
 
     def _look(self) -> None:
         try:
@@ -141,12 +160,6 @@ def _damaged(history: HistoryDatabase, parts: Parts, *, new_alone: bool) -> set[
     damaged = {path: table for table, path, size in active if path not in known and _is_damaged(Path(path), size)}
     parts.whole[history.database] = frozenset(path for _, path, _ in active if path not in damaged)
     return set(damaged.values())
-
-
-def _require_room(history: HistoryDatabase, folder: Path) -> None:
-    disk = os.statvfs(folder)
-    if disk.f_bavail * disk.f_frsize < ROOM_BYTES:
-        raise Unreachable(f"history {history.url_for_humans}: the disk is full, and has damaged what was being written; make room")
 
 
 def _is_damaged(part: Path, size: int) -> bool:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
-
-from runherald.errors import Unreachable
-from runherald.sinks import damaged_parts
 from runherald.sinks.connection import HistoryDatabase
-from runherald.sinks.damaged_parts import damages, heal_tables, set_aside
+from runherald.sinks.damaged_parts import LOW_BYTES, DamagedPartsWatch, damages, heal_tables, set_aside
 from tests.fixtures.emptied_parts import empty_parts
+from tests.server_process import wait_until
 
 SIZES = (1_000, 6_000)
 
@@ -47,16 +44,15 @@ def test_a_part_that_is_short_of_its_size_is_damaged(history_database: HistoryDa
     assert counts(history_database) == (SIZES[1], SIZES[1], 0)
 
 
-def test_nothing_is_detached_while_there_is_no_room(history_database: HistoryDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_while_the_disk_is_nearly_full_is_looked_at_once(history_database: HistoryDatabase) -> None:
     merged_table(history_database)
     empty_parts(history_database, "merged")
-    with monkeypatch.context() as full:
-        full.setattr(damaged_parts, "ROOM_BYTES", 2**60)
-        with pytest.raises(Unreachable, match=r"the disk is full.*make room"):
-            heal_tables(history_database)
-    before = damages(history_database)
-    assert heal_tables(history_database) == ["merged"]
-    assert damages(history_database) == before + 1
+    free = [LOW_BYTES]
+    with DamagedPartsWatch(history_database, every=3_600.0, free=lambda _folder: free[0]):
+        before = damages(history_database)
+        free[0] -= 1
+        wait_until("the look", lambda: damages(history_database) > before, 30)
+    assert counts(history_database) == (SIZES[1], SIZES[1], 0)
 
 
 def test_a_table_that_could_not_be_attached_is_attached_by_the_next_look(history_database: HistoryDatabase) -> None:
