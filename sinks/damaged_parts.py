@@ -43,7 +43,6 @@ def heal_tables(history: HistoryDatabase, *, new_alone: bool = False) -> list[st
     """Attach the tables with damaged parts anew, and return their names; nothing where the engine is not in this process.
 
     `new_alone`: look at parts alone that were not there at the last look.
-
     """
     engine = history.engine
     if engine is None:
@@ -120,9 +119,11 @@ class DamagedPartsWatch:
         while not self._over.wait(LOW_SECONDS):
             is_low = self._is_low()
             until_look -= LOW_SECONDS
-            if is_low or was_low or until_look <= 0:
+            if until_look <= 0:
                 self._look()
                 until_look = self._every
+            elif is_low or was_low:
+                self._look(new_alone=True)
             was_low = is_low
         # The sources are kept for as long as the engine runs, not over its end.
         self._look()
@@ -134,9 +135,9 @@ class DamagedPartsWatch:
         except OSError:
             return False
 
-    def _look(self) -> None:
+    def _look(self, *, new_alone: bool = False) -> None:
         try:
-            heal_tables(self._history)
+            heal_tables(self._history, new_alone=new_alone)
         except (ClickHouseError, RunheraldError, OSError) as error:
             logger.warning("history parts cannot be looked at error=%s", type(error).__name__)
 
