@@ -29,6 +29,8 @@ ONE_BODY = 4 * 1024 * 1024
 """The same for the intake, where it is one request."""
 SAMPLES = 8
 """At least so many are taken, however long a busy server takes to say how full its queues are."""
+PATIENCE_SECONDS = 60.0
+"""How long is waited, after all that, for a processor to store something: beside other work one flush may take longer than a short drill."""
 Fills = dict[tuple[str, str, str], float]
 
 
@@ -53,7 +55,11 @@ def overload(world: Overloaded, *, seconds: float, delay: float, scale: float, l
     tracks = {name: Track(name, []) for name in world.processes()}
     findings = Findings(list(tracks.values()), {}, [world.standings()])
     begun = time.monotonic()
-    while (now := time.monotonic() - begun) < seconds or len(findings.tracks[0].samples) < SAMPLES:
+    while (
+        (now := time.monotonic() - begun) < seconds
+        or len(findings.tracks[0].samples) < SAMPLES
+        or (now < seconds + PATIENCE_SECONDS and idle(findings.standings[0], world.standings()))
+    ):
         sample(tracks, world.processes(), now)
         try:
             fills = world.fills()
@@ -88,12 +94,17 @@ def above_bounds(most: Fills) -> list[str]:
 
 def no_overload(first: Mapping[str, Standing], last: Mapping[str, Standing], *, briefly: bool = False) -> list[str]:
     """Return the fed processors that had not more to do than they could, or did nothing."""
-    idle = [
+    not_overloaded = [
         f"{name}: it was no overload, its lag went from {first[name].lag} to {last[name].lag}"
         for name in FED
         if last[name].lag <= (0 if briefly else first[name].lag)
     ]
-    return idle + [f"{name}: it stored nothing" for name in FED if last[name].committed <= first[name].committed]
+    return not_overloaded + [f"{name}: it stored nothing" for name in idle(first, last)]
+
+
+def idle(first: Mapping[str, Standing], last: Mapping[str, Standing]) -> list[str]:
+    """Return the fed processors that stored nothing meanwhile."""
+    return [name for name in FED if last[name].committed <= first[name].committed]
 
 
 def lines(findings: Findings, *, ours: frozenset[str], floor: float) -> list[str]:
