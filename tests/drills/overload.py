@@ -30,7 +30,7 @@ ONE_BODY = 4 * 1024 * 1024
 SAMPLES = 8
 """At least so many are taken, however long a busy server takes to say how full its queues are."""
 PATIENCE_SECONDS = 60.0
-"""How long is waited, after all that, for a processor to store something: beside other work one flush may take longer than a short drill."""
+"""How long is waited after all that for a processor to store something: beside other work one flush takes longer than a short drill."""
 Fills = dict[tuple[str, str, str], float]
 
 
