@@ -15,6 +15,7 @@ import pytest
 from runherald.deploy.local_clickhouse import LocalClickHouse
 from runherald.sinks import migrate as schema
 from runherald.sinks.connection import HistoryDatabase
+from runherald.sinks.embedded import EmbeddedEngine
 from runherald.sinks.migrate import Migration, migrate, migrations
 from tests.contract.test_upgrade_schema import RELEASED, at, counts, unfed
 from tests.fixtures.chdb import fresh_database
@@ -64,6 +65,10 @@ class _Dying:
     @property
     def database(self) -> str:
         return self._db.database
+
+    @property
+    def engine(self) -> EmbeddedEngine | None:
+        return self._db.engine
 
     def command(self, text: str, *args: Any, **options: Any) -> object:
         answer = self._db.client().command(text, *args, **options)
