@@ -97,10 +97,13 @@ def migrate(db: HistoryDatabase, *, cluster: str = "", contract: bool | None = N
             # First of all: a part that cannot do without what goes away is refused from now on, however far this comes.
             _enter(client, values, migration, digest="")
         for statement in migration.statements:
-            if _COPIES.search(statement):
-                _bring_together(client, db.database, values, cluster, _COPIED.findall(statement))
+            filled_in = Template(statement).substitute(values)
+            if not _COPIES.search(statement):
+                client.command(filled_in)
+                continue
+            _bring_together(client, db.database, values, cluster, _COPIED.findall(statement))
             with copied_whole(db):
-                client.command(Template(statement).substitute(values))
+                client.command(filled_in)
         _enter(client, values, migration, digest=migration.digest)
         logger.info("schema migrated database=%s migration=%s", db.database, migration.name)
         applied.append(migration.name)
