@@ -12,7 +12,7 @@ from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 from runherald.records import TopicPartition
 from runherald.sinks import writer as sinks_writer
 from runherald.sinks.connection import HistoryDatabase
-from runherald.sinks.damaged_parts import heal_tables
+from runherald.sinks.damaged_parts import damages, heal_tables
 from runherald.sinks.migrate import migrate
 from runherald.sinks.retry import Retry
 from runherald.sinks.rows import Range, TableRows, table_rows
@@ -62,6 +62,12 @@ def stored(history: FaultyHistory) -> list[int]:
     return [row[0] for row in history.client().query("SELECT number FROM log_lines ORDER BY number, producer").result_rows]
 
 
+def opening(history: FaultyHistory) -> str:
+    """The end of a token on the embedded engine: which opening of it, and how often parts were set aside since."""
+    assert history.engine is not None
+    return f"{history.engine.parts.opened}:{damages(history.as_database)}"
+
+
 def refuse(*numbers: int) -> Any:
     def fault(_table: str, columns: dict[str, Any]) -> None:
         if set(numbers) & set(columns.get("number", ())):
@@ -93,7 +99,7 @@ async def test_all_partitions_go_in_one_insert_whose_token_lists_them(history: F
     await writer(history).write(ranges)
 
     assert [table for table, _ in history.inserts] == ["log_lines", "ingest_batches"] * 2
-    assert history.inserts[0][1].startswith("1:logs:log_lines:runherald.logs:3:0-4#10,runherald.logs:4:7-7#2:")
+    assert history.inserts[0][1] == f"1:logs:log_lines:runherald.logs:3:0-4#10,runherald.logs:4:7-7#2:{opening(history)}"
     assert stored(history) == sorted([*range(5), *range(5), 7, 7])
     assert (await writer(history).watermarks([HERE, THERE])) == {HERE: 4, THERE: 7}
 
@@ -284,8 +290,8 @@ async def test_parts_of_a_range_carry_tokens_of_their_own(history: FaultyHistory
     await writer(history).write([range_of(0, 3)])
     tokens = [token for table, token in history.inserts if table == "log_lines"]
 
-    assert tokens[0].startswith("1:logs:log_lines:runherald.logs:3:0-3#8:")
-    assert tokens[1].startswith("1:logs:log_lines:runherald.logs:3:0-3#4/0-1:")
+    assert tokens[0] == f"1:logs:log_lines:runherald.logs:3:0-3#8:{opening(history)}"
+    assert tokens[1] == f"1:logs:log_lines:runherald.logs:3:0-3#4/0-1:{opening(history)}"
     assert len(set(tokens)) == len(tokens)
 
 
